@@ -1,0 +1,276 @@
+"""What crosses a state boundary: the events of the two state machines, read and written in one place."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from tidemill.errors import InvalidUpload
+
+Status = Literal["running", "promoted", "rejected", "duplicate", "invalid", "failed"]
+FINAL: frozenset[Status] = frozenset({"promoted", "rejected", "duplicate", "invalid", "failed"})
+"""Statuses that a run keeps; a run is `running` until then."""
+
+UPLOADS = "uploads/"
+
+
+@dataclass(frozen=True)
+class Upload:
+    """One version of one uploaded object: what S3 says it wrote, whatever replaced it since."""
+
+    bucket: str
+    key: str
+    version_id: str
+    size: int
+
+    @property
+    def model(self) -> str:
+        """The folder under `uploads/`; raises `InvalidUpload` where there is none."""
+        parts = self.key.removeprefix(UPLOADS).split("/", 1)
+        if not self.key.startswith(UPLOADS) or len(parts) != 2 or not parts[1]:
+            raise InvalidUpload(f"{self.key} is not under uploads/MODEL/: upload to uploads/MODEL/FILE")
+        return parts[0]
+
+    @property
+    def name(self) -> str:
+        return self.key.rsplit("/", 1)[-1]
+
+    @property
+    def run(self) -> str:
+        """The same delivery twice is the same run."""
+        return run_id(self.bucket, self.key, self.version_id)
+
+
+@dataclass(frozen=True)
+class Order:
+    """A retrain that a drift check asked for."""
+
+    check: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Start:
+    """How a pipeline execution begins: by an upload, or by the monitoring machine's order."""
+
+    model: str
+    run: str
+    upload: Upload | None = None
+    order: Order | None = None
+
+    @classmethod
+    def from_event(cls, event: Mapping[str, Any]) -> "Start":
+        """Takes S3's "Object Created" as EventBridge delivers it, or `{"model", "check", "reason"}`."""
+        if "check" in event:
+            order = Order(event["check"], event["reason"])
+            return cls(event["model"], run_id("check", event["model"], order.check), order=order)
+        detail = event["detail"]
+        entry = detail["object"]
+        upload = Upload(detail["bucket"]["name"], entry["key"], entry.get("version-id", ""), int(entry.get("size", 0)))
+        return cls(upload.model, upload.run, upload=upload)
+
+
+@dataclass(frozen=True)
+class Claimed:
+    """The pipeline's state after Claim; every later state adds its own result beside these."""
+
+    model: str
+    run: str
+    status: Literal["claimed", "duplicate"]
+    upload: Upload | None = None
+    order: Order | None = None
+
+    @classmethod
+    def from_event(cls, event: Mapping[str, Any]) -> "Claimed":
+        upload, order = event.get("upload"), event.get("order")
+        return cls(
+            event["model"],
+            event["run"],
+            event["status"],
+            Upload(**upload) if upload else None,
+            Order(**order) if order else None,
+        )
+
+    def to_event(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The data set of a run, or why there is none: `duplicate` when its content was trained on before."""
+
+    status: Literal["ready", "duplicate"]
+    dataset: str = ""
+    candidates: Sequence[str] = ()
+    rows: int = 0
+    held_out: int = 0
+    report: str = ""
+    reasons: Sequence[str] = ()
+
+    @classmethod
+    def from_event(cls, event: Mapping[str, Any]) -> "Prepared":
+        return cls(**event)
+
+    def to_event(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """One branch of the Map."""
+
+    model: str
+    run: str
+    dataset: str
+    candidate: str
+
+    @classmethod
+    def from_event(cls, event: Mapping[str, Any]) -> "TrainRequest":
+        return cls(event["model"], event["run"], event["dataset"], event["candidate"])
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What a branch hands on: where its artifacts are and how it scored; `failed` says why there are none."""
+
+    candidate: str
+    prefix: str = ""
+    score: float | None = None
+    failed: str = ""
+
+    @classmethod
+    def from_event(cls, event: Mapping[str, Any]) -> "Candidate":
+        if "error" in event:
+            return cls(event["candidate"], failed=describe_error(event["error"]))
+        return cls(**event)
+
+    def to_event(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class ValidateRequest:
+    """The pipeline's state after Train."""
+
+    model: str
+    run: str
+    prepared: Prepared
+    candidates: Sequence[Candidate]
+
+    @classmethod
+    def from_event(cls, event: Mapping[str, Any]) -> "ValidateRequest":
+        return cls(
+            event["model"],
+            event["run"],
+            Prepared.from_event(event["prepared"]),
+            [Candidate.from_event(entry) for entry in event["candidates"]],
+        )
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The gate's verdict on a version, against the champion that it was compared with (None: the first)."""
+
+    version: int
+    promote: bool
+    champion: int | None
+    report: str
+    reasons: Sequence[str]
+
+    @classmethod
+    def from_event(cls, event: Mapping[str, Any]) -> "Judged":
+        return cls(**event)
+
+    def to_event(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended, in words; what Notify records and tells."""
+
+    model: str
+    run: str
+    status: Status
+    version: int | None = None
+    reasons: Sequence[str] = ()
+    report: str = ""
+
+    @classmethod
+    def from_event(cls, event: Mapping[str, Any]) -> "Outcome":
+        """Reads the pipeline's state, whichever way it came to its end."""
+        prepared, judged = event.get("prepared", {}), event.get("judged", {})
+        model, run = event["model"], event["run"]
+        report = judged.get("report") or prepared.get("report", "")
+        if "error" in event:
+            name, reasons = event["error"]["Error"], [describe_error(event["error"])]
+            status: Status = "invalid" if name in INVALID else "failed"
+            return cls(model, run, status, judged.get("version"), reasons, report)
+        if prepared.get("status") == "duplicate":
+            return cls(model, run, "duplicate", None, prepared["reasons"])
+        status = "promoted" if judged["promote"] else "rejected"
+        return cls(model, run, status, judged["version"], judged["reasons"], report)
+
+    def to_event(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A span of time, start included, end not; ISO 8601 in UTC."""
+
+    start: str
+    end: str
+
+
+@dataclass(frozen=True)
+class CheckRequest:
+    """One branch of the monitoring machine's Map. Without a window: the spec's, up to now."""
+
+    model: str
+    window: Window | None = None
+
+    @classmethod
+    def from_event(cls, event: Mapping[str, Any]) -> "CheckRequest":
+        window = event.get("window")
+        return cls(event["model"], Window(**window) if window else None)
+
+
+Action = Literal["quiet", "note", "quarantine", "retrain"]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a check decided, for the monitoring machine's Choice and the notice."""
+
+    model: str
+    check: str
+    action: Action
+    verdict: str
+    reason: str
+    report: str = ""
+    notice: str = ""
+
+    def to_event(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+INVALID = frozenset({"InvalidUpload", "InvalidSpec"})
+"""Errors that are the sender's to mend: the run ends as `invalid`, not as `failed`."""
+
+
+def describe_error(error: Mapping[str, str]) -> str:
+    """A caught error of a state machine, `{"Error", "Cause"}`, as one sentence."""
+    cause = error.get("Cause", "")
+    try:
+        document = json.loads(cause)
+    except ValueError:
+        document = None
+    message = document.get("errorMessage", cause) if isinstance(document, dict) else cause
+    return message if error["Error"] in INVALID else f"{error['Error']}: {message}"
+
+
+def run_id(*parts: str) -> str:
+    """Content-derived, so that a repeated event is the same run."""
+    return "r-" + hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]

@@ -1,0 +1,38 @@
+"""The settings of each function, parsed once from a mapping, with all that is wrong said at once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tidemill.errors import InvalidSettings
+
+NEEDS: Mapping[str, frozenset[str]] = {
+    "claim": frozenset({"REGISTRY_TABLE"}),
+    "prepare": frozenset({"DATA_BUCKET", "CAPTURE_BUCKET", "REGISTRY_TABLE"}),
+    "train": frozenset({"DATA_BUCKET", "MODEL_BUCKET"}),
+    "validate": frozenset({"DATA_BUCKET", "MODEL_BUCKET", "REGISTRY_TABLE"}),
+    "deploy": frozenset({"MODEL_BUCKET", "REGISTRY_TABLE"}),
+    "notify": frozenset({"REGISTRY_TABLE", "NOTICE_TOPIC"}),
+    "infer": frozenset({"MODEL_BUCKET", "CAPTURE_BUCKET", "REGISTRY_TABLE"}),
+    "list_models": frozenset({"REGISTRY_TABLE"}),
+    "monitor": frozenset({"DATA_BUCKET", "MODEL_BUCKET", "CAPTURE_BUCKET", "REGISTRY_TABLE"}),
+}
+"""What each function reads from its environment; the template's environment is tested against it."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Names of the stores; a store that a function does not need is the empty string."""
+
+    data_bucket: str = ""
+    model_bucket: str = ""
+    capture_bucket: str = ""
+    registry_table: str = ""
+    notice_topic: str = ""
+
+    @classmethod
+    def of(cls, function: str, environment: Mapping[str, str]) -> "Settings":
+        needed = NEEDS[function]
+        missing = sorted(name for name in needed if not environment.get(name))
+        if missing:
+            raise InvalidSettings("; ".join(f"{name} is missing in function {function!r}" for name in missing))
+        return cls(**{name.lower(): environment[name] for name in needed})

@@ -1,0 +1,253 @@
+"""The model spec: what a user says about a model, in TOML; everything optional but the target."""
+
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from datetime import timedelta
+from difflib import get_close_matches
+from typing import Any, Literal, cast, get_args
+
+from tidemill.errors import InvalidSpec
+
+Task = Literal["binary", "multiclass", "regression"]
+Kind = Literal["numeric", "boolean", "categorical", "datetime"]
+CANDIDATES = ("linear", "forest", "boosting")
+
+_MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+_DURATION = re.compile(r"(\d+) (minute|hour|day|week)s?")
+
+
+def model_name(name: str) -> str:
+    """The name itself if a model may have it: it becomes part of keys, URLs and execution names."""
+    if not _MODEL_NAME.fullmatch(name):
+        raise InvalidSpec(
+            f"model name {name!r} is not allowed: use 1 to 40 lower-case letters, digits, '-' or '_', "
+            "starting with a letter or digit"
+        )
+    return name
+
+
+@dataclass(frozen=True)
+class ColumnSpec:
+    """What the user fixes about one column; None leaves it to the data."""
+
+    kind: Kind | None = None
+
+
+@dataclass(frozen=True)
+class Quality:
+    max_rejected: float = 0.05
+    """Share of an upload's rows that may be quarantined before the whole upload is invalid."""
+
+
+@dataclass(frozen=True)
+class Train:
+    candidates: tuple[str, ...] = CANDIDATES
+    metric: str | None = None
+    seconds: int = 600
+    trials: int = 4
+
+
+@dataclass(frozen=True)
+class Gate:
+    mode: Literal["superior", "non_inferior"] = "superior"
+    confidence: float = 0.975
+    margin: float | None = None
+    max_overfit_gap: float = 0.25
+
+
+@dataclass(frozen=True)
+class Monitor:
+    window: timedelta = timedelta(days=1)
+    min_rows: int = 100
+    false_alarms: float = 0.005
+    patience: tuple[int, int] = (2, 3)
+
+
+@dataclass(frozen=True)
+class Retrain:
+    cooldown: timedelta = timedelta(days=1)
+    per_month: int = 10
+    breaker: int = 3
+    min_new_labels: int = 50
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A parsed spec. `task` is None when it is to be told from the target's values."""
+
+    target: str
+    task: Literal["classification", "regression"] | None = None
+    id: str | None = None
+    time: str | None = None
+    exclude: tuple[str, ...] = ()
+    holdout: float = 0.2
+    columns: Mapping[str, ColumnSpec] = field(default_factory=dict)
+    quality: Quality = field(default_factory=Quality)
+    train: Train = field(default_factory=Train)
+    gate: Gate = field(default_factory=Gate)
+    monitor: Monitor = field(default_factory=Monitor)
+    retrain: Retrain = field(default_factory=Retrain)
+
+    def not_features(self) -> frozenset[str]:
+        """Columns that a prediction request may carry but no model ever sees."""
+        return frozenset({self.target, *self.exclude} | {c for c in (self.id, self.time) if c})
+
+    def digest(self) -> str:
+        """Changes whenever anything that a run depends on changes."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True, default=str).encode()).hexdigest()
+
+
+def parse_spec(text: str) -> ModelSpec:
+    """Raises `InvalidSpec` with every mistake at once."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidSpec(f"the spec is not valid TOML: {error}") from None
+    problems: list[str] = []
+    spec = _Reader(problems).model(document)
+    if not problems:
+        problems.extend(_contradictions(spec))
+    if problems:
+        raise InvalidSpec(problems)
+    return spec
+
+
+def parse_duration(text: object) -> timedelta:
+    """`"1 day"`, `"90 minutes"`; raises ValueError for anything else."""
+    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError(f"{text!r} is not a duration such as '90 minutes', '1 hour', '2 days'")
+    return timedelta(**{f"{match[2]}s": int(match[1])})
+
+
+class _Reader:
+    """Reads tables into dataclasses, collecting problems instead of stopping at the first."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+
+    def model(self, document: Mapping[str, Any]) -> ModelSpec:
+        columns = document.get("columns", {})
+        if not isinstance(columns, dict) or not all(isinstance(entry, dict) for entry in columns.values()):
+            self.problems.append("columns: write one table a column, such as [columns.carrier]")
+            columns = {}
+        values = {
+            "columns": {name: self.table(ColumnSpec, entry, f"columns.{name}.") for name, entry in columns.items()}
+        }
+        sections: Mapping[str, type] = {
+            "quality": Quality, "train": Train, "gate": Gate, "monitor": Monitor, "retrain": Retrain,
+        }  # fmt: skip
+        for name, section in sections.items():
+            entry = document.get(name, {})
+            if isinstance(entry, dict):
+                values[name] = self.table(section, entry, f"{name}.")
+            else:
+                self.problems.append(f"{name}: write it as a table, [{name}]")
+        plain = {key: value for key, value in document.items() if key not in sections and key != "columns"}
+        return cast("ModelSpec", self.table(ModelSpec, plain, "", **values))
+
+    def table(self, section: type, entry: Mapping[str, Any], prefix: str, **given: Any) -> Any:
+        known = {f.name: f for f in fields(section)}
+        values: dict[str, Any] = dict(given)
+        for key, raw in entry.items():
+            if key not in known or key in given:
+                nearest = get_close_matches(key, known, n=1, cutoff=0.0)
+                self.problems.append(f"{prefix}{key} is not a known key; did you mean {prefix}{nearest[0]}?")
+                continue
+            try:
+                values[key] = _READERS[section, key](raw)
+            except (ValueError, TypeError) as error:
+                self.problems.append(f"{prefix}{key}: {error}")
+        for name, f in known.items():
+            if name not in values and f.default is MISSING and f.default_factory is MISSING:
+                if name not in entry:
+                    self.problems.append(f"{prefix}{name} is missing: say which column is to be predicted")
+                values[name] = ""
+        return section(**values)
+
+
+def _contradictions(spec: ModelSpec) -> Iterator[str]:
+    if spec.target in spec.exclude or spec.target in (spec.id, spec.time):
+        yield f"target {spec.target!r} cannot be excluded, the id or the time as well"
+    if spec.gate.mode == "non_inferior" and spec.gate.margin is None:
+        yield "gate.mode = 'non_inferior' needs gate.margin, the loss that you would accept"
+    if spec.gate.mode == "superior" and spec.gate.margin is not None:
+        yield "gate.margin only has a meaning with gate.mode = 'non_inferior'"
+    unknown = [name for name in spec.train.candidates if name not in CANDIDATES]
+    if unknown or not spec.train.candidates:
+        yield f"train.candidates {unknown} are not known; choose among {', '.join(CANDIDATES)}"
+
+
+def _text(raw: object) -> str:
+    if not isinstance(raw, str) or not raw:
+        raise ValueError(f"{raw!r} is not a name")
+    return raw
+
+
+def _texts(raw: object) -> tuple[str, ...]:
+    if not isinstance(raw, list):
+        raise TypeError(f"{raw!r} is not a list of names")
+    return tuple(_text(item) for item in raw)
+
+
+class _Number:
+    """A number within bounds; whole numbers only when `whole`."""
+
+    def __init__(self, low: float, high: float, *, whole: bool = False) -> None:
+        self.low, self.high, self.whole = low, high, whole
+
+    def __call__(self, raw: object) -> Any:
+        right = isinstance(raw, int) if self.whole else isinstance(raw, int | float)
+        if not right or isinstance(raw, bool) or not self.low <= cast("float", raw) <= self.high:
+            kind = "whole number" if self.whole else "number"
+            raise ValueError(f"{raw!r} is not a {kind} from {self.low:g} to {self.high:g}")
+        return raw
+
+
+class _Choice:
+    def __init__(self, *known: str) -> None:
+        self.known = known
+
+    def __call__(self, raw: object) -> str:
+        if raw not in self.known:
+            raise ValueError(f"{raw!r} is not one of {', '.join(self.known)}")
+        return str(raw)
+
+
+def _patience(raw: object) -> tuple[int, int]:
+    match raw:
+        case [int(needed), int(windows)] if 1 <= needed <= windows <= 10:
+            return needed, windows
+    raise ValueError(f"{raw!r} is not [needed, windows], such as [2, 3]")
+
+
+_READERS: Mapping[tuple[type, str], Any] = {
+    (ModelSpec, "target"): _text,
+    (ModelSpec, "task"): _Choice("classification", "regression"),
+    (ModelSpec, "id"): _text,
+    (ModelSpec, "time"): _text,
+    (ModelSpec, "exclude"): _texts,
+    (ModelSpec, "holdout"): _Number(0.05, 0.5),
+    (ColumnSpec, "kind"): _Choice(*get_args(Kind)),
+    (Quality, "max_rejected"): _Number(0, 1),
+    (Train, "candidates"): _texts,
+    (Train, "metric"): _text,
+    (Train, "seconds"): _Number(5, 840, whole=True),
+    (Train, "trials"): _Number(1, 100, whole=True),
+    (Gate, "mode"): _Choice("superior", "non_inferior"),
+    (Gate, "confidence"): _Number(0.5, 0.9999),
+    (Gate, "margin"): _Number(0, 1e12),
+    (Gate, "max_overfit_gap"): _Number(0, 10),
+    (Monitor, "window"): parse_duration,
+    (Monitor, "min_rows"): _Number(30, 10**9, whole=True),
+    (Monitor, "false_alarms"): _Number(1e-9, 0.5),
+    (Monitor, "patience"): _patience,
+    (Retrain, "cooldown"): parse_duration,
+    (Retrain, "per_month"): _Number(0, 1000, whole=True),
+    (Retrain, "breaker"): _Number(1, 100, whole=True),
+    (Retrain, "min_new_labels"): _Number(1, 10**9, whole=True),
+}
