@@ -1,0 +1,92 @@
+"""What a model's columns are: fixed by the data set a version was trained on, append-only over retrains."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from tidemill.spec import Kind, Task
+
+Role = Literal["feature", "target", "id", "time", "excluded", "unused"]
+
+Columns = Mapping[str, npt.NDArray[Any]]
+"""Typed columns, all of one length. numeric: float64, NaN missing · boolean: float64 0, 1, NaN ·
+datetime: datetime64[us] in UTC, NaT missing · categorical: object array of str | None."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column. `vocabulary` is append-only: a category's place is its code, for ever."""
+
+    name: str
+    kind: Kind
+    role: Role
+    nullable: bool = False
+    vocabulary: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Schema:
+    """All columns in the order of the first upload, and what is predicted from them.
+
+    `classes` are the target's values for classification, in code order; empty for regression.
+    """
+
+    columns: tuple[Column, ...]
+    task: Task
+    classes: tuple[str, ...] = ()
+
+    @property
+    def features(self) -> tuple[Column, ...]:
+        return tuple(column for column in self.columns if column.role == "feature")
+
+    @property
+    def target(self) -> Column:
+        return next(column for column in self.columns if column.role == "target")
+
+    def of_role(self, role: Role) -> Column | None:
+        """The id or time column, if there is one."""
+        return next((column for column in self.columns if column.role == role), None)
+
+    def column(self, name: str) -> Column | None:
+        return next((column for column in self.columns if column.name == name), None)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "task": self.task,
+            "classes": list(self.classes),
+            "columns": [_column_to_json(column) for column in self.columns],
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "Schema":
+        columns = tuple(
+            Column(**{**entry, "vocabulary": tuple(entry.get("vocabulary", ()))}) for entry in document["columns"]
+        )
+        return cls(columns, document["task"], tuple(document["classes"]))
+
+
+def extend(column: Column, values: Sequence[str]) -> Column:
+    """Append categories not seen before, in the order given; codes already given never change."""
+    known = set(column.vocabulary)
+    fresh = [value for value in dict.fromkeys(values) if value not in known]
+    return replace(column, vocabulary=(*column.vocabulary, *fresh)) if fresh else column
+
+
+def rows_digest(keys: npt.NDArray[np.uint64]) -> str:
+    """Names a set of rows whatever their order."""
+    return hashlib.sha256(np.sort(keys).tobytes()).hexdigest()[:16]
+
+
+def _column_to_json(column: Column) -> dict[str, Any]:
+    required = {"name": column.name, "kind": column.kind, "role": column.role, "nullable": column.nullable}
+    optional = {
+        "vocabulary": list(column.vocabulary), "low": column.low, "high": column.high, "note": column.note,
+    }  # fmt: skip
+    return required | {key: value for key, value in optional.items() if value not in (None, "", [])}
