@@ -1,0 +1,134 @@
+"""Evaluate: what the exported graph answers on held-out rows, measured and drawn.
+
+The artifact that is judged is the one that will serve. Nothing is fitted here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tidemill.encoding import Matrix, select
+from tidemill.schema import Schema
+from tidemill.stages.bootstrap import interval
+from tidemill.stages.metrics import METRICS, Metric
+from tidemill.stages.onnx_model import OnnxModel
+
+SEED = 7
+_CURVE_POINTS = 60
+_BINS = 10
+_SCATTER_POINTS = 250
+_IMPORTANCE_ROWS = 4_000
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Held-out rows of a data set, in its own schema's encoding."""
+
+    schema: Schema
+    names: tuple[str, ...]
+    matrix: Matrix
+    truth: Array
+
+
+def answer(model: OnnxModel, schema: Schema, rows: HeldOut) -> Array:
+    """What a version with its own (older or equal) schema answers for these rows."""
+    prediction = model.predict(select(rows.matrix, rows.names, schema))
+    if schema.task == "regression" or schema.classes == rows.schema.classes:
+        return prediction
+    aligned = np.zeros((len(prediction), len(rows.schema.classes)))
+    for place, name in enumerate(rows.schema.classes):
+        if name in schema.classes:
+            aligned[:, place] = prediction[:, schema.classes.index(name)]
+    return aligned
+
+
+def measures(task: str, truth: Array, prediction: Array) -> dict[str, float | None]:
+    """Every metric that the task knows; None where it is undefined on these rows."""
+    values = {m.name: m.bind(truth, prediction)(None) for m in METRICS.values() if task in m.tasks}
+    return {name: value if value == value else None for name, value in values.items()}
+
+
+def describe(metric: Metric, task: str, truth: Array, prediction: Array) -> dict[str, Any]:
+    """One version's held-out numbers: the metric with its interval, all other metrics beside it."""
+    return {
+        "interval": interval(metric, truth, prediction, seed=SEED).to_json(),
+        "metrics": measures(task, truth, prediction),
+    }
+
+
+def curves(task: str, truth: Array, prediction: Array, classes: tuple[str, ...]) -> dict[str, Any]:
+    """What the report draws, in few enough points to store.
+
+    binary: roc [[false positive rate, true positive rate]…], precision_recall [[recall, precision]…],
+    calibration [[mean predicted, observed share, rows]…]; classification: confusion counts by [truth][answer];
+    regression: scatter [[actual, predicted]…], residuals {edges, counts}.
+    """
+    if task == "regression":
+        return _regression_curves(truth, prediction)
+    answers = np.argmax(prediction, axis=1)
+    size = len(classes)
+    confusion = np.bincount(truth.astype(int) * size + answers, minlength=size * size).reshape(size, size)
+    drawn: dict[str, Any] = {"classes": list(classes), "confusion": confusion.tolist()}
+    return drawn | _binary_curves(truth, prediction[:, 1]) if task == "binary" else drawn
+
+
+def importance(model: OnnxModel, rows: HeldOut, metric: Metric) -> dict[str, float]:
+    """Permutation importance on held-out rows (Breiman 2001): the loss of the metric's gain when a feature's
+    values are shuffled, every part of a date together; the largest first."""
+    chosen = np.random.default_rng(SEED).permutation(len(rows.truth))[:_IMPORTANCE_ROWS]
+    matrix, truth = rows.matrix[chosen], rows.truth[chosen]
+    whole = metric.gain(metric.bind(truth, model.predict(matrix))(None))
+    losses = {}
+    for column in rows.schema.features:
+        places = [i for i, name in enumerate(rows.names) if name == column.name or name.startswith(f"{column.name}.")]
+        shuffled = matrix.copy()
+        order = np.random.default_rng(SEED).permutation(len(truth))
+        shuffled[:, places] = matrix[order][:, places]
+        losses[column.name] = whole - metric.gain(metric.bind(truth, model.predict(shuffled))(None))
+    usable = {name: float(loss) for name, loss in losses.items() if loss == loss}
+    return dict(sorted(usable.items(), key=lambda item: -item[1]))
+
+
+def golden_rows(model: OnnxModel, matrix: Matrix, examples: Mapping[int, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Raw rows and the answers that serving must reproduce before it is ready; `matrix` rows by position."""
+    positions = sorted(examples)
+    expected = model.predict(matrix[positions])
+    return [
+        {"row": dict(examples[position]), "expected": np.atleast_1d(expected[i]).tolist()}
+        for i, position in enumerate(positions)
+    ]
+
+
+def _binary_curves(truth: Array, score: Array) -> dict[str, Any]:
+    order = np.argsort(-score, kind="stable")
+    hits = np.cumsum(truth[order])
+    seen = np.arange(1, len(order) + 1)
+    positives, negatives = max(hits[-1], 1.0), max(len(order) - hits[-1], 1.0)
+    places = np.unique(np.linspace(0, len(order) - 1, _CURVE_POINTS).astype(int))
+    roc = np.column_stack([(seen - hits)[places] / negatives, hits[places] / positives])
+    recall = np.column_stack([hits[places] / positives, (hits / seen)[places]])
+    edges = np.unique(np.quantile(score, np.linspace(0, 1, _BINS + 1)))
+    bins = np.clip(np.searchsorted(edges, score, side="right") - 1, 0, max(len(edges) - 2, 0))
+    calibration = [
+        [float(score[bins == b].mean()), float(truth[bins == b].mean()), int((bins == b).sum())]
+        for b in np.unique(bins)
+    ]
+    return {
+        "roc": [[0.0, 0.0], *roc.round(4).tolist()],
+        "precision_recall": recall.round(4).tolist(),
+        "calibration": calibration,
+    }
+
+
+def _regression_curves(truth: Array, prediction: Array) -> dict[str, Any]:
+    chosen = np.random.default_rng(SEED).permutation(len(truth))[:_SCATTER_POINTS]
+    counts, edges = np.histogram(prediction - truth, bins=24)
+    return {
+        "scatter": np.column_stack([truth[chosen], prediction[chosen]]).round(6).tolist(),
+        "residuals": {"edges": edges.tolist(), "counts": counts.tolist()},
+    }

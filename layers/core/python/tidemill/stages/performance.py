@@ -1,0 +1,93 @@
+"""Performance: the champion's metric on captured rows whose labels came, against what its evaluation promised."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from statistics import NormalDist
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from tidemill.stages.bootstrap import interval
+from tidemill.stages.metrics import Metric
+
+SEED = 13
+CONFIDENCE = 0.995
+"""One-sided: a check runs every hour, and a drop by chance must stay rare."""
+FLOOR = 0.05
+"""The share of what the champion earned over a model without features that must be lost to matter."""
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Performance:
+    """`status` is a value: without enough labels nothing is said about the model. `loss` is a share, see `FLOOR`."""
+
+    status: Literal["insufficient_labels", "fine", "dropped"]
+    metric: str
+    predictions: int
+    labelled: int
+    needed: int
+    sentence: str
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    baseline: float | None = None
+    loss: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def measure(
+    metric: Metric,
+    truth: Array,
+    prediction: Array,
+    *,
+    predictions: int,
+    needed: int,
+    baseline: Mapping[str, Any],
+    dummy: float,
+) -> Performance:
+    """`baseline` is the evaluation's interval of the champion, with its standard error; `dummy` its score without
+    features.
+
+    The drop counts when z = (baseline - value) / sqrt(both variances) is beyond one-sided `CONFIDENCE` and at
+    least `FLOOR` of what the model had earned is gone. Both samples' errors count: the evaluation is an
+    estimate too.
+    """
+    labelled = len(truth)
+
+    def unsaid(why: str) -> Performance:
+        return Performance("insufficient_labels", metric.name, predictions, labelled, needed, why)
+
+    if labelled < needed:
+        return unsaid(f"{labelled:,} of {predictions:,} predictions have labels, and {needed:,} are needed to judge")
+    now = interval(metric, truth, prediction, seed=SEED)
+    error = math.hypot(now.standard_error, _float(baseline["standard_error"]))
+    earned = metric.gain(_float(baseline["value"])) - metric.gain(dummy)
+    lost = metric.gain(_float(baseline["value"])) - metric.gain(now.value)
+    if not all(map(math.isfinite, (error, earned, lost))) or error <= 0 or earned <= 0:
+        return unsaid(f"{metric.name} cannot be computed on the {labelled:,} labelled rows of this window")
+    dropped = lost / error > NormalDist().inv_cdf(CONFIDENCE) and lost / earned >= FLOOR
+    return Performance(
+        "dropped" if dropped else "fine",
+        metric.name,
+        predictions,
+        labelled,
+        needed,
+        f"{metric.name} is {now.value:.4g} ({now.low:.4g} to {now.high:.4g}) on {labelled:,} labelled rows of "
+        f"{predictions:,}; its evaluation had {baseline['value']:.4g}"
+        + (f": {lost / earned:.0%} of what it had learned is lost" if dropped else ": no drop that matters"),
+        now.value,
+        now.low,
+        now.high,
+        baseline["value"],
+        lost / earned,
+    )
+
+
+def _float(value: float | None) -> float:
+    return math.nan if value is None else value
