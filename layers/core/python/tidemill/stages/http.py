@@ -1,0 +1,143 @@
+"""The HTTP contract: routes, bodies, statuses; errors as problem+json (RFC 9457). No AWS."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn, Protocol
+
+from tidemill.errors import InvalidRequest, InvalidSpec, NotFound
+from tidemill.spec import model_name
+from tidemill.stages.serve import MOST_ROWS, InvalidRows, Row
+
+LARGEST_BODY = 4_000_000
+"""Bytes. A Lambda takes 6 MB of JSON, in which this body is one escaped string."""
+
+_TITLES = {400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 413: "Content Too Large"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """`path` without the stage; `id` is unique a request."""
+
+    method: str
+    path: str
+    body: bytes
+    id: str
+
+
+@dataclass(frozen=True)
+class Response:
+    status: int
+    document: Mapping[str, Any]
+    headers: Mapping[str, str]
+
+
+class Service(Protocol):
+    """What the routes need; every method raises `NotFound` for a model that is not there."""
+
+    def models(self) -> list[dict[str, Any]]: ...
+    def model(self, name: str) -> dict[str, Any]: ...
+    def predict(self, name: str, rows: Sequence[Row], request: str) -> dict[str, Any]: ...
+    def label(self, name: str, labels: Sequence[Row], request: str) -> dict[str, Any]: ...
+
+
+class _TooLarge(InvalidRequest):
+    """More than one call can take."""
+
+
+def respond(request: Request, service: Service) -> Response:
+    """Never raises for what a client sent."""
+    try:
+        status, document = _route(request, service)
+    except _TooLarge as error:
+        return problem(413, str(error))
+    except InvalidRows as error:
+        return problem(400, str(error), errors=error.fields)
+    except (InvalidRequest, InvalidSpec) as error:
+        return problem(400, str(error))
+    except NotFound as error:
+        return problem(404, str(error))
+    except _WrongMethod as error:
+        return problem(405, str(error), headers={"Allow": error.allowed})
+    return Response(status, document, {"Content-Type": "application/json"})
+
+
+def problem(status: int, detail: str, errors: Sequence[Any] = (), headers: Mapping[str, str] | None = None) -> Response:
+    document: dict[str, Any] = {
+        "type": "about:blank", "title": _TITLES.get(status, "Error"), "status": status, "detail": detail,
+    }  # fmt: skip
+    if errors:
+        document["errors"] = list(errors)
+    return Response(status, document, {"Content-Type": "application/problem+json", **(headers or {})})
+
+
+class _WrongMethod(Exception):
+    def __init__(self, method: str, allowed: str) -> None:
+        self.allowed = allowed
+        super().__init__(f"{method} is not possible here; use {allowed}")
+
+
+def _route(request: Request, service: Service) -> tuple[int, Mapping[str, Any]]:
+    parts = [part for part in request.path.split("/") if part]
+    match parts:
+        case ["health"]:
+            _only(request, "GET")
+            return 200, {"status": "ok"}
+        case ["models"]:
+            _only(request, "GET")
+            return 200, {"models": service.models()}
+        case ["models", name]:
+            _only(request, "GET")
+            return 200, service.model(model_name(name))
+        case ["models", name, "predict"]:
+            _only(request, "POST")
+            rows = _list_of(_body(request), "rows", MOST_ROWS)
+            return 200, service.predict(model_name(name), rows, request.id)
+        case ["models", name, "labels"]:
+            _only(request, "POST")
+            labels = _list_of(_body(request), "labels", MOST_ROWS)
+            return 202, service.label(model_name(name), labels, request.id)
+    raise NotFound(
+        f"there is nothing at {request.path}; see GET /models, GET /models/MODEL, "
+        "POST /models/MODEL/predict, POST /models/MODEL/labels, GET /health"
+    )
+
+
+def _only(request: Request, method: str) -> None:
+    if request.method != method:
+        raise _WrongMethod(request.method, method)
+
+
+def _body(request: Request) -> Mapping[str, Any]:
+    if len(request.body) > LARGEST_BODY:
+        raise _TooLarge(
+            f"the body has {len(request.body):,} bytes, and {LARGEST_BODY:,} is the limit: send fewer rows a call"
+        )
+    if not request.body:
+        raise InvalidRequest("the body is empty: send a JSON object")
+    try:
+        document = json.loads(request.body, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise InvalidRequest(f"the body is not valid JSON: {reason}") from None
+    if not isinstance(document, dict):
+        raise InvalidRequest(f"the body must be a JSON object, not {type(document).__name__}")
+    return document
+
+
+def _list_of(document: Mapping[str, Any], name: str, most: int) -> Sequence[Row]:
+    entries = document.get(name)
+    unknown = sorted(set(document) - {name})
+    if not isinstance(entries, list) or not entries:
+        hint = f" (it has {', '.join(map(repr, unknown[:5]))})" if unknown else ""
+        raise InvalidRequest(f"the body must have {name!r}, a list with at least one object{hint}")
+    if len(entries) > most:
+        raise _TooLarge(f"{len(entries):,} {name}, and {most:,} is the limit of one call: send them in chunks")
+    wrong = next((i for i, entry in enumerate(entries) if not isinstance(entry, dict)), None)
+    if wrong is not None:
+        raise InvalidRequest(f"{name}[{wrong}] must be a JSON object, not {type(entries[wrong]).__name__}")
+    return entries
+
+
+def _refuse_constant(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not a JSON number")
