@@ -1,0 +1,51 @@
+"""A bucket as a store of bytes under keys."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tidemill.aws.failures import translated
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+@dataclass(frozen=True)
+class Objects:
+    """Raises `NotFound` for a key that is not there, `StoreUnavailable` when S3 fails in passing."""
+
+    client: "S3Client"
+    bucket: str
+
+    def get(self, key: str, version_id: str = "") -> bytes:
+        version = {"VersionId": version_id} if version_id else {}
+        with translated(f"reading s3://{self.bucket}/{key}"):
+            return self.client.get_object(Bucket=self.bucket, Key=key, **version)["Body"].read()  # type: ignore[arg-type]
+
+    def put(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
+        with translated(f"writing s3://{self.bucket}/{key}"):
+            self.client.put_object(Bucket=self.bucket, Key=key, Body=data, ContentType=content_type)
+
+    def get_json(self, key: str) -> Any:
+        return json.loads(self.get(key))
+
+    def put_json(self, key: str, document: Any) -> None:
+        """NaN is refused: what is not a number is null, and whoever writes decides that."""
+        self.put(key, json.dumps(document, allow_nan=False, indent=1).encode(), "application/json")
+
+    def put_html(self, key: str, page: str) -> None:
+        self.put(key, page.encode(), "text/html; charset=utf-8")
+
+    def copy(self, source: str, target: str) -> None:
+        with translated(f"copying s3://{self.bucket}/{source}"):
+            self.client.copy_object(Bucket=self.bucket, Key=target, CopySource={"Bucket": self.bucket, "Key": source})
+
+    def keys(self, prefix: str, start_after: str = "") -> Iterator[str]:
+        """Keys under the prefix in order, from after `start_after` on."""
+        with translated(f"listing s3://{self.bucket}/{prefix}"):
+            pages = self.client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket, Prefix=prefix, StartAfter=start_after
+            )
+            for page in pages:
+                yield from (entry["Key"] for entry in page.get("Contents", ()))
