@@ -1,0 +1,20 @@
+"""The pipeline's first state: is this event new?"""
+
+from functools import cache
+from typing import Any
+
+from tidemill.aws.stores import Stores
+from tidemill.aws.telemetry import Event, environment, instrumented, now
+from tidemill.contracts import Start
+from tidemill.flows.claim import claim
+
+
+@cache
+def stores() -> Stores:
+    return Stores.of("claim", environment())
+
+
+@instrumented
+def handler(event: Event, _context: Any) -> dict[str, Any]:
+    start = Start.from_event(event["event"])
+    return claim(start, stores().registry, event["execution"], now()).to_event()

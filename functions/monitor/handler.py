@@ -1,0 +1,21 @@
+"""One model's check: drift, performance, and what to do about them."""
+
+from functools import cache
+from typing import Any
+
+from tidemill.aws.stores import Stores
+from tidemill.aws.telemetry import Event, count, environment, instrumented, now
+from tidemill.contracts import CheckRequest
+from tidemill.flows.monitor import monitor
+
+
+@cache
+def stores() -> Stores:
+    return Stores.of("monitor", environment())
+
+
+@instrumented
+def handler(event: Event, _context: Any) -> dict[str, Any]:
+    checked = monitor(CheckRequest.from_event(event), stores(), now())
+    count("Checks", 1, model=checked.model, action=checked.action)
+    return checked.to_event()

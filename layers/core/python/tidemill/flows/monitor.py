@@ -1,0 +1,249 @@
+"""Monitor: one model's window of captured predictions, judged, reported and decided on."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from tidemill.aws.paths import check_prefix, version_prefix
+from tidemill.aws.registry import Champion, Item
+from tidemill.aws.stores import Stores
+from tidemill.contracts import Checked, CheckRequest, Window
+from tidemill.encoding import read_value
+from tidemill.errors import InvalidRequest, NotFound
+from tidemill.flows.captures import Captures, Record
+from tidemill.profile import Profile
+from tidemill.reports.drift import render
+from tidemill.schema import Column, Columns, Schema
+from tidemill.spec import ModelSpec, parse_spec
+from tidemill.stages.drift import DriftPolicy, DriftReport, detect, feed_problems
+from tidemill.stages.metrics import metric
+from tidemill.stages.performance import Performance, measure
+from tidemill.stages.retrain import Decision, Findings, past_run, permitted, triage
+from tidemill.stages.serve import class_name
+
+Document = dict[str, Any]
+_HISTORY = 30
+
+
+def monitor(request: CheckRequest, stores: Stores, now: datetime) -> Checked:
+    """Only predictions of the present champion count: another version's answers say nothing about it."""
+    champion = stores.registry.champion(request.model)
+    if champion is None:
+        raise NotFound(f"model {request.model!r} has no champion to check")
+    prefix = version_prefix(request.model, champion.version)
+    manifest = stores.models.get_json(f"{prefix}manifest.json")
+    evaluation = stores.models.get_json(f"{prefix}evaluation.json")
+    reference = Profile.from_json(stores.models.get_json(f"{prefix}profile.json"))
+    spec, schema = parse_spec(manifest["spec"]), Schema.from_json(manifest["schema"])
+    start, end = _window(request.window, spec, now)
+
+    captures = Captures(stores.captures)
+    records = [
+        record
+        for record in captures.read("predictions", request.model, start, end)
+        if record["version"] == champion.version
+    ]
+    labels = captures.labels(request.model, start, now)
+    labelled = [record for record in records if record["id"] in labels]
+
+    columns = typed_columns(records, schema)
+    policy = DriftPolicy(min_rows=spec.monitor.min_rows, false_alarms=spec.monitor.false_alarms)
+    drift = detect(reference, columns, policy, evaluation["importance"])
+    problems = feed_problems(reference, columns) if len(records) >= spec.monitor.min_rows else []
+    performance = _performance(labelled, labels, len(records), schema, evaluation, spec)
+    past = [item for item in stores.registry.checks(request.model, _HISTORY) if item["version"] == champion.version]
+    findings = Findings(
+        problems=[problem.sentence for problem in problems],
+        performance=performance.status,
+        performance_sentence=performance.sentence,
+        drift=drift.verdict,
+        drift_sentence=drift.sentence,
+        new_labels=len(labelled),
+        new_uploads=_new_uploads(request.model, manifest, stores),
+    )
+    windows = [(_time(item["start"]), _window_end(item), str(item["verdict"])) for item in past]
+    decision = triage(findings, windows, (start, end), spec.monitor, spec.retrain)
+    check = _check_id(request.model, champion, start, end)
+    decision, governor = _governed(request.model, check, decision, spec, stores, now)
+
+    report = {
+        "model": request.model,
+        "check": check,
+        "version": champion.version,
+        "window": asdict(Window(start.isoformat(), end.isoformat())),
+        "predictions": len(records),
+        "action": decision.action,
+        "reason": decision.reason,
+        "governor": governor,
+        "problems": [asdict(problem) for problem in problems],
+        "performance": performance.to_json(),
+        "drift": drift.to_json(),
+        "history": [_remembered(item) for item in past],
+    }
+    return _record(request.model, report, decision, drift, performance, past, stores)
+
+
+def typed_columns(records: Sequence[Record], schema: Schema) -> Columns:
+    """Captured rows as typed columns of the model's features; what cannot be read counts as missing."""
+    return {column.name: _typed(column, [record["row"].get(column.name) for record in records])
+            for column in schema.features}  # fmt: skip
+
+
+def _typed(column: Column, raw: Sequence[object]) -> Any:
+    values = [_read(column, entry) for entry in raw]
+    if column.kind == "categorical":
+        typed = np.empty(len(values), dtype=object)
+        typed[:] = values
+        return typed
+    if column.kind == "datetime":
+        plain = [None if value is None else value.replace(tzinfo=None) for value in values]
+        return np.array(plain, dtype="datetime64[us]")
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def _read(column: Column, raw: object) -> Any:
+    try:
+        return read_value(column, raw)
+    except ValueError:
+        return None
+
+
+def _window(window: Window | None, spec: ModelSpec, now: datetime) -> tuple[datetime, datetime]:
+    if window is None:
+        return now - spec.monitor.window, now
+    start, end = _time(window.start), _time(window.end)
+    if start >= end:
+        raise InvalidRequest(f"the window {window.start}/{window.end} ends before it starts")
+    return start, end
+
+
+def _performance(
+    labelled: Sequence[Record],
+    labels: dict[str, Any],
+    predictions: int,
+    schema: Schema,
+    evaluation: Document,
+    spec: ModelSpec,
+) -> Performance:
+    measured = metric(evaluation["metric"]["name"], schema.task)
+    truth, prediction = _answers(labelled, labels, schema)
+    return measure(
+        measured,
+        truth,
+        prediction,
+        predictions=predictions,
+        needed=max(spec.monitor.min_rows, spec.retrain.min_new_labels),
+        baseline=evaluation["candidate"]["interval"],
+        dummy=evaluation["candidate"]["dummy"],
+    )
+
+
+def _answers(labelled: Sequence[Record], labels: dict[str, Any], schema: Schema) -> tuple[Any, Any]:
+    """Truth and prediction arrays as metrics take them; a label that the model has no class for is left out."""
+    if schema.task == "regression":
+        pairs = [(labels[record["id"]], record["prediction"]) for record in labelled]
+        both = np.array(pairs, dtype=np.float64).reshape(-1, 2)
+        return both[:, 0], both[:, 1]
+    codes = {name: code for code, name in enumerate(schema.classes)}
+    known = [
+        (codes[name], [record["probabilities"][c] for c in schema.classes])
+        for record in labelled
+        if (name := class_name(labels[record["id"]], schema.target)) in codes
+    ]
+    truth = np.array([code for code, _ in known], dtype=np.float64)
+    return truth, np.array([shares for _, shares in known], dtype=np.float64).reshape(-1, len(schema.classes))
+
+
+def _new_uploads(model: str, manifest: Document, stores: Stores) -> int:
+    known = set(manifest["partitions"])
+    contents = (str(item["sk"]).removeprefix("PARTITION#") for item in stores.registry.partitions(model))
+    return sum(content not in known for content in contents)
+
+
+def _governed(
+    model: str, check: str, decision: Decision, spec: ModelSpec, stores: Stores, now: datetime
+) -> tuple[Decision, str]:
+    """A retrain starts only if the governor permits it and this check is the one that wrote it down."""
+    if decision.action != "retrain":
+        return decision, ""
+    state = stores.registry.governor(model)
+    last = _time(state["last_start"]) if state else None
+    runs = [past_run(item) for item in stores.registry.runs(model)]
+    allowed, why = permitted(runs, last, spec.retrain, now)
+    if allowed and not stores.registry.move_governor(model, state, {"last_start": now.isoformat(), "check": check}):
+        allowed, why = False, "another check started a retrain at the same moment"
+    if allowed:
+        return decision, ""
+    return Decision("note", f"{decision.reason}; no retrain was started: {why}", tell=True), why
+
+
+def _record(
+    model: str,
+    report: Document,
+    decision: Decision,
+    drift: DriftReport,
+    performance: Performance,
+    past: Sequence[Item],
+    stores: Stores,
+) -> Checked:
+    check, prefix = report["check"], check_prefix(model, report["check"])
+    stores.captures.put_json(f"{prefix}report.json", report)
+    stores.captures.put_html(f"{prefix}report.html", render(report))
+    stores.registry.put_check(
+        model,
+        report["window"]["end"],
+        check,
+        start=report["window"]["start"],
+        version=report["version"],
+        verdict=drift.verdict,
+        action=decision.action,
+        reason=decision.reason,
+        performance=performance.status,
+        value=performance.value,
+    )
+    # The same finding again is no news: a feed that stays broken is told once.
+    same = bool(past) and past[0]["action"] == decision.action and decision.action != "retrain"
+    tell = decision.tell and not same
+    notice = f"{decision.reason}. Report: {prefix}report.html (tidemill report {model} --check {check})"
+    return Checked(
+        model,
+        check,
+        decision.action,
+        drift.verdict,
+        decision.reason,
+        f"{prefix}report.html",
+        notice if tell else "",
+    )
+
+
+def _remembered(item: Item) -> Document:
+    return {
+        "end": _window_end(item).isoformat(),
+        "action": item["action"],
+        "verdict": item["verdict"],
+        "value": item.get("value"),
+    }
+
+
+def _window_end(item: Item) -> datetime:
+    """The key of a check begins with its window's end, so that checks are listed in the order of time."""
+    return _time(str(item["sk"]).split("#")[1])
+
+
+def _check_id(model: str, champion: Champion, start: datetime, end: datetime) -> str:
+    name = f"{model}/{champion.version}/{start.isoformat()}/{end.isoformat()}"
+    return "c-" + hashlib.sha256(name.encode()).hexdigest()[:12]
+
+
+def _time(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidRequest(f"{text!r} is not a time such as 2013-07-04T00:00:00Z") from None
+    if moment.tzinfo is None:
+        raise InvalidRequest(f"{text!r} has no time zone: write 2013-07-04T00:00:00Z")
+    return moment

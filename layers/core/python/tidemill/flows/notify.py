@@ -1,0 +1,39 @@
+"""Notify: record how a run ended, and tell whoever subscribed when it matters to them."""
+
+from datetime import datetime
+
+from tidemill.aws.stores import Stores
+from tidemill.contracts import Outcome
+
+_SUBJECTS = {
+    "promoted": "version {version} now serves",
+    "rejected": "version {version} was not better",
+    "invalid": "an upload cannot be used",
+    "failed": "a run failed",
+}
+
+
+def notify(outcome: Outcome, stores: Stores, now: datetime) -> Outcome:
+    """A duplicate is recorded and nobody is told: nothing happened."""
+    facts = {"report": outcome.report} if outcome.report else {}
+    stores.registry.finish_run(
+        outcome.model, outcome.run, now, status=outcome.status, reasons=list(outcome.reasons), **facts
+    )
+    if outcome.status not in ("duplicate", "promoted"):
+        # A promotion wrote its event in the same transaction as the champion.
+        stores.registry.record(
+            outcome.model,
+            now,
+            what=outcome.status,
+            version=outcome.version,
+            who="pipeline",
+            why="; ".join(outcome.reasons),
+            run=outcome.run,
+        )
+    if outcome.status in _SUBJECTS:
+        subject = _SUBJECTS[outcome.status].format(version=outcome.version)
+        lines = [f"Model {outcome.model}, run {outcome.run}: {outcome.status}.", *outcome.reasons]
+        if outcome.report:
+            lines.append(f"Report: {outcome.report} (tidemill report {outcome.model} --run {outcome.run})")
+        stores.notices.publish(f"Tidemill: {outcome.model}: {subject}", "\n".join(lines))
+    return outcome
