@@ -1,0 +1,46 @@
+# make help
+.DEFAULT_GOAL := help
+SHELL := bash
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help setup test static unit integration infra e2e demo layers lock clean
+
+help: ## Say what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: $(READY) ## Install everything into .venv, the `tidemill` command too
+
+$(READY): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "Python 3.11, 3.12 or 3.13 is needed; this is " + sys.version.split()[0])'
+	@echo "Installing into .venv (about a minute the first time) …"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@touch $@
+	@echo "Ready: $(BIN)/tidemill --help"
+
+test: setup ## Everything that must hold: static checks, unit, integration, state machines, template, end to end
+	@$(BIN)/python -m tests.gate
+
+static: setup ## ruff, mypy --strict, import-linter
+	@$(BIN)/python -m tests.gate static
+
+unit: setup ## The pure core
+	@$(BIN)/python -m tests.gate unit
+
+e2e: setup ## The whole loop on the local cloud, and the CDK CLI against it
+	@$(BIN)/python -m pytest tests/e2e -m "e2e or slow"
+
+demo: setup ## The whole loop on real data, on the local cloud
+	@$(BIN)/python -m examples.flights.demo
+
+layers: setup ## Build the dependency layers and print each function's share of the limit
+	@$(BIN)/python -m infra.bundling
+
+lock: setup ## Resolve all requirements again
+	@$(BIN)/python -m infra.lock
+
+clean: ## Remove all that was built; the local cloud's state stays
+	@rm -rf cdk.out .tidemill/layers .tidemill/reports .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

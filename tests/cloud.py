@@ -1,0 +1,192 @@
+"""Tidemill on moto: the stores, the real state machines and the real handlers, in this process."""
+
+import importlib
+import json
+import os
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import patch
+from uuid import uuid4
+
+import boto3
+from moto import mock_aws
+from moto.awslambda_simple.models import LambdaSimpleBackend
+
+from tidemill.aws import clients
+from tidemill.aws.stores import Stores
+
+ROOT = Path(__file__).resolve().parents[1]
+REGION = "us-east-1"
+ACCOUNT = "123456789012"
+ENVIRONMENT = {
+    "DATA_BUCKET": "data",
+    "MODEL_BUCKET": "models",
+    "CAPTURE_BUCKET": "captures",
+    "REGISTRY_TABLE": "registry",
+    "NOTICE_TOPIC": f"arn:aws:sns:{REGION}:{ACCOUNT}:notices",
+}
+FUNCTIONS = ("claim", "prepare", "train", "validate", "deploy", "notify", "list_models", "monitor", "infer")
+_CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_DEFAULT_REGION": REGION,
+    "POWERTOOLS_METRICS_NAMESPACE": "Tidemill",
+    "POWERTOOLS_SERVICE_NAME": "test",
+    "POWERTOOLS_LOG_LEVEL": "CRITICAL",
+}
+
+
+@dataclass
+class Cloud:
+    """What a test does from outside, and the stores to look into. `calls` counts each function's invocations."""
+
+    stores: Stores
+    machines: Mapping[str, str]
+    calls: list[str] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+
+    def spec(self, model: str, text: str) -> None:
+        self.stores.data.put(f"specs/{model}.toml", text.encode())
+
+    def upload(self, model: str, name: str, data: bytes) -> dict[str, Any]:
+        """The event that S3 would send for this upload."""
+        key = f"uploads/{model}/{name}"
+        answer = clients.s3().put_object(Bucket="data", Key=key, Body=data)
+        entry = {"key": key, "size": len(data), "version-id": answer["VersionId"], "etag": answer["ETag"]}
+        return {"detail-type": "Object Created", "detail": {"bucket": {"name": "data"}, "object": entry}}
+
+    def run(self, machine: str, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Start an execution and wait for its end; status, output, error and cause."""
+        client = boto3.client("stepfunctions")
+        arn = client.start_execution(
+            stateMachineArn=self.machines[machine], input=json.dumps(event), name=str(uuid4())
+        )["executionArn"]
+        return self.wait(arn)
+
+    def wait(self, arn: str) -> dict[str, Any]:
+        client = boto3.client("stepfunctions")
+        while (state := client.describe_execution(executionArn=arn))["status"] == "RUNNING":
+            time.sleep(0.01)
+        return dict(state)
+
+    def train(self, model: str, name: str, data: bytes) -> dict[str, Any]:
+        """Upload and run the pipeline; the run's record."""
+        event = self.upload(model, name, data)
+        self.run("pipeline", event)
+        return self.stores.registry.runs(model)[0]
+
+    def http(self, method: str, path: str, document: Any = None, body: str | None = None) -> tuple[int, Any]:
+        event = {
+            "httpMethod": method,
+            "path": path,
+            "body": body if body is not None else (json.dumps(document) if document is not None else None),
+            "isBase64Encoded": False,
+            "requestContext": {"requestId": f"q{len(self.calls)}"},
+        }
+        reply = self.invoke("infer", event)
+        return reply["statusCode"], json.loads(reply["body"])
+
+    def invoke(self, function: str, event: Mapping[str, Any]) -> Any:
+        self.calls.append(function)
+        context = SimpleNamespace(aws_request_id="r", get_remaining_time_in_millis=lambda: 900_000)
+        return importlib.import_module(f"functions.{function}.handler").handler(event, context)
+
+
+@contextmanager
+def cloud() -> Iterator[Cloud]:
+    """An empty account with everything that the template makes."""
+    config: Any = {"stepfunctions": {"execute_state_machine": True}, "lambda": {"use_docker": False}}
+    with patch.dict(os.environ, {**_CREDENTIALS, **ENVIRONMENT}), mock_aws(config=config):
+        _forget_clients()
+        _make_stores()
+        made = Cloud(_stores(), {})
+        with patch.object(LambdaSimpleBackend, "invoke", _invoker(made)):
+            made.machines = _make_machines()
+            yield made
+        _forget_clients()
+
+
+def _forget_clients() -> None:
+    for made in (clients.s3, clients.dynamodb, clients.sns):
+        made.cache_clear()
+    for name in FUNCTIONS:
+        module = importlib.import_module(f"functions.{name}.handler")
+        getattr(module, "endpoint" if name == "infer" else "stores").cache_clear()
+
+
+def _stores() -> Stores:
+    from tidemill.aws.objects import Objects
+    from tidemill.aws.registry import Registry
+    from tidemill.aws.stores import Notices
+
+    s3 = clients.s3()
+    return Stores(
+        Objects(s3, "data"),
+        Objects(s3, "models"),
+        Objects(s3, "captures"),
+        Registry(clients.dynamodb(), "registry"),
+        Notices(clients.sns(), ENVIRONMENT["NOTICE_TOPIC"]),
+    )
+
+
+def _make_stores() -> None:
+    s3 = clients.s3()
+    for bucket in ("data", "models", "captures"):
+        s3.create_bucket(Bucket=bucket)
+        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+    clients.dynamodb().create_table(
+        TableName="registry",
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        AttributeDefinitions=[
+            {"AttributeName": "pk", "AttributeType": "S"},
+            {"AttributeName": "sk", "AttributeType": "S"},
+        ],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    clients.sns().create_topic(Name="notices")
+
+
+def _make_machines() -> dict[str, str]:
+    iam = boto3.client("iam")
+    role = iam.create_role(RoleName="any", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    functions = boto3.client("lambda")
+    arns = {}
+    for name in FUNCTIONS:
+        made = functions.create_function(
+            FunctionName=name, Runtime="python3.12", Role=role, Handler="handler.handler", Code={"ZipFile": b"-"}
+        )
+        arns[f"{name.title().replace('_', '')}FunctionArn"] = made["FunctionArn"]
+    arns["NoticeTopicArn"] = ENVIRONMENT["NOTICE_TOPIC"]
+    machines: dict[str, str] = {}
+    client = boto3.client("stepfunctions")
+    for name in ("pipeline", "monitoring"):
+        text = (ROOT / "statemachines" / f"{name}.asl.json").read_text()
+        for key, arn in {**arns, "PipelineArn": machines.get("pipeline", "")}.items():
+            text = text.replace(f"${{{key}}}", arn)
+        machines[name] = client.create_state_machine(name=name, definition=text, roleArn=role)["stateMachineArn"]
+    return machines
+
+
+def _invoker(cloud: Cloud) -> Any:
+    def invoke(
+        _self: Any, function_name: str, _qualifier: Any, body: Any, _headers: Any, response_headers: Any
+    ) -> bytes:
+        response_headers["x-amz-executed-version"] = "$LATEST"
+        try:
+            result = cloud.invoke(function_name.rsplit(":", 1)[-1], json.loads(body))
+        except Exception as error:  # noqa: BLE001 - what Lambda does with any exception
+            response_headers["x-amz-function-error"] = "Unhandled"
+            result = {
+                "errorType": type(error).__name__,
+                "errorMessage": str(error),
+                "stackTrace": traceback.format_tb(error.__traceback__),
+            }
+        return json.dumps(result).encode()
+
+    return invoke
