@@ -52,6 +52,15 @@ def infer_kind(column: pa.ChunkedArray) -> tuple[Kind | None, str]:
     return None, f"Parquet type {column.type} is not a number, text, boolean or date"
 
 
+def infer_target_kind(column: pa.ChunkedArray) -> tuple[Kind | None, str]:
+    """As `infer_kind`, but classes keep the user's own words: yes and no are not answered as true and false."""
+    kind, note = infer_kind(column)
+    if kind == "boolean" and _is_text(column.type):
+        words = pc.unique(pc.utf8_lower(_clean_text(column).drop_null())).to_pylist()
+        return ("boolean" if set(words) <= {"true", "false"} else "categorical"), note
+    return kind, note
+
+
 def parse(column: pa.ChunkedArray, kind: Kind) -> Parsed:
     """Typed values; whatever is not of `kind` is marked bad, never converted by guess."""
     raw = column

@@ -15,7 +15,7 @@ import pandas as pd
 from tidemill.errors import InvalidSpec, InvalidUpload
 from tidemill.schema import Column, Columns, Role, Schema, extend
 from tidemill.spec import Kind, ModelSpec, Task
-from tidemill.stages.columns import Parsed, infer_kind, parse
+from tidemill.stages.columns import Parsed, infer_kind, infer_target_kind, parse
 from tidemill.stages.tables import RawTable, Rejected
 
 MAX_CATEGORIES = 1_000
@@ -50,7 +50,8 @@ def first_schema(raw: RawTable, spec: ModelSpec) -> Schema:
     columns = []
     for name, values in raw.columns.items():
         fixed = spec.columns[name].kind if name in spec.columns else None
-        kind, note = (fixed, "set in the spec") if fixed else infer_kind(values)
+        infer = infer_target_kind if name == spec.target else infer_kind
+        kind, note = (fixed, "set in the spec") if fixed else infer(values)
         if name == spec.id:
             kind, note = "categorical", ""
         role: Role = _role(name, spec) if kind else "unused"

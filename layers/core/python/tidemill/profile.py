@@ -1,0 +1,260 @@
+"""What a column looks like, in a few kilobytes that can be merged: the memory that drift is judged against.
+
+Accuracy: counts of rows, moments and extremes are exact, before and after a merge. A numeric column's cumulative
+share is exact at the profile's edges for the data profiled. A merge reads each sketch inside its bins by
+straight lines, so a share is off by at most one bin, 1 / 128: far less where values are smooth, and not at heavy
+values. Categories are exact up to 200; beyond, one may miss the rows that a part called other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tidemill.schema import Columns
+
+FloatArray = npt.NDArray[np.float64]
+MAX_DISTINCT = 100
+"""Up to here every value of a numeric column has its own count."""
+BINS = 128
+MAX_LEVELS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class NumericProfile:
+    """Bin i holds the values in (edges[i - 1], edges[i]]; with atoms[i] they all equal edges[i].
+
+    Moments, edges and counts are of the finite values. `variance` is the population's. NaN without a value.
+    """
+
+    rows: int
+    missing: int
+    infinite: int
+    mean: float
+    variance: float
+    min: float
+    max: float
+    edges: tuple[float, ...]
+    counts: tuple[int, ...]
+    atoms: tuple[bool, ...]
+    kind: str = "numeric"
+
+    @property
+    def present(self) -> int:
+        return self.rows - self.missing - self.infinite
+
+    def cumulative(self, at: npt.ArrayLike, *, below: bool = False) -> FloatArray:
+        """How many values are <= each point (below: < it); inside a bin that is no atom, by straight line."""
+        points = np.asarray(at, dtype=np.float64)
+        if not self.edges:
+            return np.zeros(points.shape)
+        edges = np.asarray(self.edges)
+        reached = np.concatenate([[0.0], np.cumsum(self.counts)])
+        # Bin j is the one that a point falls in; one on an edge has the whole of that bin behind it.
+        j = np.searchsorted(edges, points, side="left")
+        inside = np.minimum(j, len(edges) - 1)
+        low = np.concatenate([[self.min], edges[:-1]])[inside]
+        width = edges[inside] - low
+        share = np.divide(points - low, width, out=np.ones(points.shape), where=width > 0).clip(0.0, 1.0)
+        atom = np.asarray(self.atoms)[inside]
+        share = np.where(atom, (points >= edges[inside]) & (not below), share)
+        within = reached[inside] + share * np.asarray(self.counts)[inside]
+        outside = np.where(points < self.min, 0.0, reached[-1])
+        return np.where((points < self.min) | (j == len(edges)), outside, within)
+
+    def quantile(self, q: npt.ArrayLike) -> FloatArray:
+        """Values that hold the shares q of the values at or below them; NaN without values."""
+        shares = np.asarray(q, dtype=np.float64)
+        if not self.edges:
+            return np.full(shares.shape, np.nan)
+        edges, counts = np.asarray(self.edges), np.asarray(self.counts)
+        reached = np.cumsum(counts)
+        wanted = shares * reached[-1]
+        j = np.minimum(np.searchsorted(reached, wanted, side="left"), len(edges) - 1)
+        low = np.concatenate([[self.min], edges[:-1]])[j]
+        part = 1 - np.divide(reached[j] - wanted, counts[j], out=np.zeros(shares.shape), where=counts[j] > 0)
+        inside: FloatArray = low + part * (edges[j] - low)
+        return np.where(np.asarray(self.atoms)[j], edges[j], inside)
+
+
+@dataclass(frozen=True, slots=True)
+class LevelsProfile:
+    """Categorical and boolean ("false", "true"): the most frequent, and in `other` the rows of the rest."""
+
+    rows: int
+    missing: int
+    counts: Mapping[str, int]
+    other: int
+    kind: str
+
+    @property
+    def present(self) -> int:
+        return self.rows - self.missing
+
+
+@dataclass(frozen=True, slots=True)
+class TimeProfile:
+    """Datetime: ISO 8601 in UTC, None without a value."""
+
+    rows: int
+    missing: int
+    min: str | None
+    max: str | None
+    kind: str = "datetime"
+
+    @property
+    def present(self) -> int:
+        return self.rows - self.missing
+
+
+ColumnProfile = NumericProfile | LevelsProfile | TimeProfile
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    rows: int
+    columns: Mapping[str, ColumnProfile]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"rows": self.rows, "columns": {name: _column_to_json(c) for name, c in self.columns.items()}}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Profile:
+        columns = {name: _column_from_json(entry) for name, entry in document["columns"].items()}
+        return cls(document["rows"], columns)
+
+
+def profile(columns: Columns, kinds: Mapping[str, str]) -> Profile:
+    """Columns that have a kind; the others, and kinds without a column, are left out."""
+    profiles = {name: profile_column(columns[name], kind) for name, kind in kinds.items() if name in columns}
+    return Profile(max((len(values) for values in columns.values()), default=0), profiles)
+
+
+def profile_column(values: npt.NDArray[Any], kind: str) -> ColumnProfile:
+    match kind:
+        case "numeric":
+            return _numeric(values.astype(np.float64))
+        case "boolean" | "categorical":
+            levels = level_counts(values, kind)
+            return _levels(levels, len(values) - levels.total(), 0, kind)
+        case "datetime":
+            known = values[~np.isnat(values)]
+            low, high = (str(known.min()), str(known.max())) if known.size else (None, None)
+            return TimeProfile(len(values), len(values) - known.size, low, high)
+    raise ValueError(f"a column's kind is numeric, boolean, categorical or datetime, not {kind!r}")
+
+
+def level_counts(values: npt.NDArray[Any], kind: str) -> Counter[str]:
+    """All levels of a boolean or categorical column; what is neither, is missing."""
+    if kind == "boolean":
+        return Counter(false=int((values == 0).sum()), true=int((values == 1).sum()))
+    return Counter({level: count for level, count in Counter(values.tolist()).items() if isinstance(level, str)})
+
+
+def merge(a: Profile, b: Profile) -> Profile:
+    """The profile of both row sets together; order does not matter. Raises ValueError where kinds differ."""
+    columns = dict(a.columns)
+    for name, column in b.columns.items():
+        columns[name] = merge_column(columns[name], column) if name in columns else column
+    return Profile(a.rows + b.rows, columns)
+
+
+def merge_column(a: ColumnProfile, b: ColumnProfile) -> ColumnProfile:
+    if isinstance(a, NumericProfile) and isinstance(b, NumericProfile):
+        return _merge_numeric(a, b)
+    rows, missing = a.rows + b.rows, a.missing + b.missing
+    if isinstance(a, LevelsProfile) and isinstance(b, LevelsProfile) and a.kind == b.kind:
+        return _levels(Counter(a.counts) + Counter(b.counts), missing, a.other + b.other, a.kind)
+    if isinstance(a, TimeProfile) and isinstance(b, TimeProfile):
+        lows = [t.min for t in (a, b) if t.min]
+        highs = [t.max for t in (a, b) if t.max]
+        return TimeProfile(rows, missing, min(lows, default=None), max(highs, default=None))
+    raise ValueError(f"profiles of kind {a.kind} and {b.kind} cannot be merged")
+
+
+def _numeric(values: FloatArray) -> NumericProfile:
+    finite = values[np.isfinite(values)]
+    missing = int(np.isnan(values).sum())
+    distinct, counts = np.unique(finite, return_counts=True)
+    edges, bins, atoms = _reduced(distinct, np.cumsum(counts), np.ones(len(distinct), dtype=bool))
+    with np.errstate(over="ignore", invalid="ignore"):  # values near the largest float: no variance, no error
+        mean, variance = (float(finite.mean()), float(finite.var())) if finite.size else (math.nan, math.nan)
+    low, high = (float(distinct[0]), float(distinct[-1])) if finite.size else (math.nan, math.nan)
+    infinite = len(values) - missing - finite.size
+    return NumericProfile(len(values), missing, infinite, mean, variance, low, high, edges, bins, atoms)
+
+
+def _merge_numeric(a: NumericProfile, b: NumericProfile) -> NumericProfile:
+    rows, missing, infinite = a.rows + b.rows, a.missing + b.missing, a.infinite + b.infinite
+    if not a.present or not b.present:
+        return replace(a if a.present else b, rows=rows, missing=missing, infinite=infinite)
+    n = a.present + b.present
+    with np.errstate(over="ignore", invalid="ignore"):
+        step = np.float64(b.mean) - a.mean
+        mean = float((a.present * np.float64(a.mean) + b.present * np.float64(b.mean)) / n)
+        within = (a.present * np.float64(a.variance) + b.present * np.float64(b.variance)) / n
+        variance = float(within + step**2 * (a.present / n) * (b.present / n))
+    points = np.union1d(a.edges, b.edges)
+    below = a.cumulative(points, below=True) + b.cumulative(points, below=True)
+    reached = a.cumulative(points) + b.cumulative(points)
+    before = np.concatenate([[0.0], reached[:-1]])
+    # A heavy value of one side, smooth values of the other just before it: an edge between keeps it whole.
+    split = (below - before >= 0.5) & (reached - below >= 0.5)
+    points, place = np.unique(np.concatenate([points, np.nextafter(points[split], -np.inf)]), return_index=True)
+    reached = np.concatenate([reached, below[split]])[place]
+    atoms = np.concatenate([split | (below - before < 0.5), np.zeros(split.sum(), dtype=bool)])[place]
+    edges, counts, whole = _reduced(points, np.rint(reached).astype(np.int64), atoms)
+    low, high = min(a.min, b.min), max(a.max, b.max)
+    return NumericProfile(rows, missing, infinite, mean, variance, low, high, edges, counts, whole)
+
+
+def _reduced(
+    edges: FloatArray, reached: npt.NDArray[np.int64], atoms: npt.NDArray[np.bool_]
+) -> tuple[tuple[float, ...], tuple[int, ...], tuple[bool, ...]]:
+    """All points if they are few atoms; otherwise those that the 128 even shares fall on.
+
+    A bin that two shares fall in is heavy: the edge before it is kept too, so that it stays that narrow.
+    """
+    kept = np.arange(len(edges))
+    if len(edges) > MAX_DISTINCT or not atoms.all():
+        shares = np.ceil(np.arange(1, BINS + 1) * (reached[-1] / BINS))
+        hit, times = np.unique(np.searchsorted(reached, np.unique(shares), side="left"), return_counts=True)
+        kept = np.union1d(hit, np.maximum(hit[times > 1] - 1, 0))
+    counts = np.diff(reached[kept], prepend=0)
+    whole = atoms[kept] & (np.diff(kept, prepend=-1) == 1)
+    return tuple(edges[kept].tolist()), tuple(counts.tolist()), tuple(whole.tolist())
+
+
+def _levels(levels: Counter[str], missing: int, other: int, kind: str) -> LevelsProfile:
+    ranked = sorted(levels.items(), key=lambda item: (-item[1], item[0]))
+    rest = other + sum(count for _, count in ranked[MAX_LEVELS:])
+    return LevelsProfile(levels.total() + other + missing, missing, dict(ranked[:MAX_LEVELS]), rest, kind)
+
+
+def _column_to_json(column: ColumnProfile) -> dict[str, Any]:
+    entry = asdict(column)
+    if isinstance(column, NumericProfile):
+        entry["atoms"] = "all" if all(column.atoms) else np.flatnonzero(column.atoms).tolist()
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in entry.items()
+    }
+
+
+def _column_from_json(entry: Mapping[str, Any]) -> ColumnProfile:
+    match entry["kind"]:
+        case "numeric":
+            bins = range(len(entry["edges"]))
+            listed = bins if entry["atoms"] == "all" else set(entry["atoms"])
+            moments = ("mean", "variance", "min", "max")
+            numbers = {key: math.nan if entry[key] is None else entry[key] for key in moments}
+            arrays = {"edges": tuple(entry["edges"]), "counts": tuple(entry["counts"])}
+            return NumericProfile(**{**entry, **numbers, **arrays, "atoms": tuple(i in listed for i in bins)})
+        case "datetime":
+            return TimeProfile(**entry)
+    return LevelsProfile(**entry)

@@ -1,0 +1,302 @@
+"""Drift: the tests against scipy, the false alarms and the power that are promised, and reports that survive."""
+
+import json
+import math
+from collections.abc import Mapping
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from scipy import stats
+from tidemill.profile import Profile, merge, profile
+from tidemill.stages.drift import ColumnDrift, DriftPolicy, DriftReport, detect, feed_problems
+from tidemill.stages.special import chi_square_p, compare_levels, fisher_p, holm, kolmogorov_p
+
+Array = npt.NDArray[Any]
+LETTERS = np.array(list("abcdefghijklmnopqrst"), dtype=object)
+
+
+def world(rng: np.random.Generator, rows: int) -> dict[str, Array]:
+    """Twenty columns: normal, log-normal, heavy ties, categories even and skewed, booleans, with values missing."""
+    columns: dict[str, Array] = {f"normal{i}": rng.normal(size=rows) for i in range(5)}
+    columns |= {f"wide{i}": np.exp(2 * rng.normal(size=rows)) for i in range(4)}
+    columns |= {f"count{i}": rng.poisson(1 + i, rows).astype(float) for i in range(3)}
+    columns |= {f"zero{i}": np.where(rng.random(rows) < 0.7, 0.0, rng.normal(size=rows)) for i in range(2)}
+    skewed = 1 / np.arange(1, 21)
+    columns |= {f"skewed{i}": LETTERS[rng.choice(20, rows, p=skewed / skewed.sum())] for i in range(2)}
+    columns["even"] = LETTERS[rng.integers(0, 4, rows)]
+    columns["rare"] = (rng.random(rows) < 0.01).astype(float)
+    for i, share in enumerate((0.02, 0.3)):
+        columns[f"gaps{i}"] = np.where(rng.random(rows) < share, math.nan, rng.normal(size=rows))
+    return columns
+
+
+def kinds_of(columns: Mapping[str, Array]) -> dict[str, str]:
+    def kind(name: str, values: Array) -> str:
+        if values.dtype.kind == "M":
+            return "datetime"
+        return "categorical" if values.dtype.kind == "O" else "boolean" if name == "rare" else "numeric"
+
+    return {name: kind(name, values) for name, values in columns.items()}
+
+
+def profiled(columns: Mapping[str, Array]) -> Profile:
+    return profile(columns, kinds_of(columns))
+
+
+def numbers(seed: int, rows: int, shift: float = 0.0) -> dict[str, Array]:
+    return {"temp": np.random.default_rng(seed).normal(36 + shift, 5, rows)}
+
+
+def only(report: DriftReport) -> ColumnDrift:
+    assert len(report.columns) == 1
+    return report.columns[0]
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 5, 30, 199])
+def test_the_chi_square_tail_is_scipys(freedom: int) -> None:
+    for statistic in freedom * np.array([0.0, 0.1, 0.9, 1.0, 1.3, 2.0, 5.0]):
+        assert chi_square_p(float(statistic), freedom) == pytest.approx(stats.chi2.sf(statistic, freedom), rel=1e-9)
+
+
+def test_the_kolmogorov_tail_is_scipys_exact_one_within_a_tenth() -> None:
+    rng = np.random.default_rng(1)
+    for n, m, shift in [(100, 5000, 0.5), (300, 5000, 0.3), (300, 1000, 0.25), (1000, 900, 0.2)]:
+        exact = stats.ks_2samp(rng.normal(shift, 1, n), rng.normal(size=m), method="exact")
+        assert kolmogorov_p(float(exact.statistic), n, m) == pytest.approx(exact.pvalue, rel=0.11)
+    assert kolmogorov_p(0.001, 100, 100) == 1.0
+
+
+def test_fishers_tails_are_those_of_the_hypergeometric_distribution() -> None:
+    for hits, rows, other_hits, other_rows in [(7, 100, 100, 5000), (0, 100, 300, 5000), (900, 1000, 4000, 5000)]:
+        law = stats.hypergeom(rows + other_rows, hits + other_hits, rows)
+        exact = min(1.0, 2 * min(law.sf(hits - 1), law.cdf(hits)))
+        assert fisher_p(hits, rows, other_hits, other_rows) == pytest.approx(exact, rel=1e-8)
+    assert fisher_p(5, 5, 7, 7) == 1.0
+
+
+def test_holm_multiplies_by_the_tests_that_are_left() -> None:
+    assert holm(np.array([0.01, 0.04, 0.03, 0.005])).tolist() == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm(np.array([])).tolist() == []
+
+
+def test_common_levels_are_compared_by_pearsons_chi_square() -> None:
+    window, reference = np.array([30, 40, 30, 0]), np.array([500, 300, 200, 0])
+    oracle = stats.chi2_contingency([window[:3], reference[:3]], correction=False)
+    result = compare_levels(window, reference)
+    assert (result.statistic, result.p) == pytest.approx((oracle.statistic, oracle.pvalue))
+    assert result.effect == pytest.approx(0.2)
+
+
+def test_a_new_category_is_seen_though_the_chi_square_cannot_hold_it() -> None:
+    window, reference = np.array([50, 35, 15]), np.array([2500, 2500, 0])
+    assert compare_levels(window, reference).p < 1e-9
+
+
+@pytest.mark.parametrize("rows", [300, 1000])
+def test_clean_windows_raise_the_alarm_as_rarely_as_promised(rows: int) -> None:
+    windows, flagged = 250, 0
+    for seed in range(windows):
+        rng = np.random.default_rng([seed, rows])
+        if seed % 5 == 0:
+            reference = profiled(world(rng, 3000))
+        flagged += detect(reference, world(rng, rows)).verdict == "drift"
+    # One in a hundred would be 2.5 of 250; seven or more would come by chance once in 80 then.
+    assert flagged < 7
+
+
+@pytest.mark.parametrize(("rows", "shift"), [(300, 0.5), (1000, 0.25)])
+def test_a_shift_of_one_column_in_twenty_is_found(rows: int, shift: float) -> None:
+    windows, found = 100, 0
+    reference = profiled(world(np.random.default_rng(0), 5000))
+    for seed in range(1, windows + 1):
+        window = world(np.random.default_rng([seed, rows]), rows)
+        window["normal0"] = window["normal0"] + shift
+        found += "normal0" in detect(reference, window).drifted
+    assert found >= 95
+
+
+def test_a_reference_merged_from_many_uploads_raises_no_alarm() -> None:
+    parts = [profiled(world(np.random.default_rng(seed), 300)) for seed in range(30)]
+    reference = reduce(merge, parts)
+    flagged = [detect(reference, world(np.random.default_rng([seed, 9]), 20_000)).drifted for seed in range(5)]
+    assert flagged == [()] * 5
+
+
+def test_five_hundred_even_categories_do_not_drift_by_being_cut_off() -> None:
+    rng = np.random.default_rng(3)
+    names = np.array([f"c{i}" for i in range(500)], dtype=object)
+    for rows in (1000, 20_000):
+        reference = profiled({"c": names[rng.integers(0, 500, 5000)]})
+        assert detect(reference, {"c": names[rng.integers(0, 500, rows)]}).verdict == "no_drift"
+
+
+def test_a_shift_below_the_floor_is_significant_and_not_drift() -> None:
+    report = detect(profiled(numbers(1, 100_000)), numbers(2, 100_000, shift=0.3))
+    lead = only(report).leading
+    assert lead is not None
+    assert lead.adjusted_p < 1e-4
+    assert report.verdict == "no_drift"
+    assert "less than the 0.05 that matters" in only(report).sentence
+
+
+def test_a_moved_column_says_so_in_numbers() -> None:
+    report = detect(profiled(numbers(1, 5000)), numbers(2, 500, shift=35))
+    assert report.sentence == "1 of 1 tested columns drifted in 500 rows: temp"
+    sentence = only(report).sentence
+    assert sentence.startswith("temp moved up: median 3")
+    assert sentence.endswith("(K-S distance 1.00, adjusted p < 0.0001)")
+
+
+def test_the_direction_of_a_move_is_named() -> None:
+    reference, centred = profiled(numbers(1, 5000)), numbers(2, 500)["temp"] - 36
+    assert "temp moved down" in only(detect(reference, {"temp": centred + 30})).sentence
+    assert "temp spread out: middle 90 %" in only(detect(reference, {"temp": 3 * centred + 36})).sentence
+    assert "temp drew together" in only(detect(reference, {"temp": 0.3 * centred + 36})).sentence
+
+
+def test_a_heavy_value_that_moves_a_little_is_seen_between_the_edges() -> None:
+    reference = profiled({"x": np.repeat([36.0, 37.0], 500)})
+    moved = only(detect(reference, {"x": np.repeat([35.9, 37.0], 200)}))
+    assert moved.drifted
+    assert moved.leading is not None
+    assert moved.leading.effect == pytest.approx(0.5)
+
+
+def test_a_category_that_grew_is_named_with_its_shares() -> None:
+    reference = profiled({"carrier": np.repeat(LETTERS[:4], [400, 300, 200, 100])})
+    column = only(detect(reference, {"carrier": np.repeat(LETTERS[:4], [100, 100, 100, 200])}))
+    assert column.sentence.startswith("carrier changed: share of 'd' 10.0% → 40.0% (total variation distance 0.30")
+
+
+def test_values_that_go_missing_are_drift_of_their_own() -> None:
+    values = numbers(2, 500)["temp"]
+    values[:100] = math.nan
+    column = only(detect(profiled(numbers(1, 5000)), {"temp": values}))
+    assert column.sentence.startswith("temp is missing more often: 0.0% → 20.0% of rows")
+    assert [test.drifted for test in column.tests] == [False, True]
+
+
+def test_time_moves_on_and_is_never_tested() -> None:
+    start = np.datetime64("2026-01-01", "us")
+    columns = {"at": start + np.arange(500) * 10**6, **numbers(1, 500)}
+    report = detect(profiled(columns), {**columns, "at": columns["at"] + np.timedelta64(400, "D")})
+    assert (report.verdict, report.columns[0].status) == ("no_drift", "not_tested")
+    assert "moves on" in report.columns[0].sentence
+
+
+def test_too_few_rows_are_a_verdict_with_what_is_needed() -> None:
+    report = detect(profiled(numbers(1, 500)), numbers(2, 40), DriftPolicy(min_rows=100))
+    assert (report.verdict, report.rows, report.needed) == ("insufficient_data", 40, 100)
+    assert report.sentence == "40 rows in the window, 100 are needed"
+
+
+def test_bad_columns_have_their_own_words_and_do_not_void_the_report() -> None:
+    names = ("gone", "empty", "sparse", "text", "infinite", "never", "huge")
+    good = {name: np.random.default_rng(i).normal(size=400) for i, name in enumerate(names)}
+    good["huge"] = 1.7e308 * np.linspace(-1, 1, 400)
+    window = {**good, "moved": good["gone"] + 1}
+    reference = profiled({**good, "moved": good["gone"], "never": np.full(400, math.nan)})
+    del window["gone"]
+    window["empty"] = np.full(400, math.nan)
+    window["sparse"] = np.where(np.arange(400) < 5, 1.0, math.nan)
+    window["text"] = np.array(["?"] * 400, dtype=object)
+    window["infinite"] = np.where(np.arange(400) < 5, math.inf, good["infinite"])
+    report = detect(reference, window)
+    by_name = {column.name: column for column in report.columns}
+    assert report.verdict == "drift"
+    assert "moved" in report.drifted
+    statuses = {name: by_name[name].status for name in names}
+    assert statuses == {
+        "gone": "absent",
+        "empty": "no_values",
+        "sparse": "too_few_values",
+        "text": "unreadable",
+        "infinite": "tested",
+        "never": "no_values",
+        "huge": "tested",
+    }
+    assert by_name["infinite"].sentence.endswith("5 infinite values left out")
+    assert by_name["empty"].sentence.startswith("empty is missing more often: 0.0% → 100.0%")
+    assert all(column.sentence.startswith(column.name + " ") for column in report.columns)
+    assert DriftReport.from_json(json.loads(json.dumps(report.to_json(), allow_nan=False))) == report
+
+
+def test_a_window_without_a_testable_column_is_no_evidence_of_anything() -> None:
+    assert detect(profiled(numbers(1, 500)), {"other": np.zeros(500)}).verdict == "insufficient_data"
+
+
+def test_drifted_columns_are_ordered_by_importance_times_effect() -> None:
+    rng = np.random.default_rng(5)
+    reference = profiled({name: rng.normal(size=3000) for name in ("little", "much", "same")})
+    window = {"little": rng.normal(0.6, 1, 500), "much": rng.normal(2, 1, 500), "same": rng.normal(size=500)}
+    assert detect(reference, window).drifted == ("much", "little")
+    assert detect(reference, window, importance={"little": 0.9, "much": 0.05}).drifted == ("little", "much")
+
+
+def test_a_report_travels_as_json() -> None:
+    report = detect(profiled(world(np.random.default_rng(1), 2000)), world(np.random.default_rng(2), 300))
+    assert DriftReport.from_json(json.loads(json.dumps(report.to_json(), allow_nan=False))) == report
+
+
+def test_plots_share_at_most_twenty_four_bins_and_whole_distributions() -> None:
+    report = detect(profiled(world(np.random.default_rng(1), 2000)), world(np.random.default_rng(2), 300))
+    for column in report.columns:
+        plot = column.histogram
+        assert plot is not None
+        bins = len(plot.labels) or len(plot.edges) - 1
+        assert bins == len(plot.reference) == len(plot.window) <= 24
+        assert (sum(plot.reference), sum(plot.window)) == pytest.approx((1.0, 1.0))
+
+
+def test_a_clean_feed_has_no_problem() -> None:
+    reference = profiled(world(np.random.default_rng(1), 3000))
+    for seed in range(2, 42):
+        assert feed_problems(reference, world(np.random.default_rng(seed), 60 + 10 * seed)) == []
+
+
+def test_drift_is_not_a_broken_feed() -> None:
+    window = world(np.random.default_rng(2), 500)
+    for name, values in window.items():
+        if values.dtype.kind == "f" and name != "rare":
+            window[name] = values + 2
+    assert feed_problems(profiled(world(np.random.default_rng(1), 3000)), window) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "broken", "kind", "words"),
+    [
+        ("temp", np.full(300, math.nan), "missing", "missing in 100.0% of 300 rows, 0.0% before"),
+        ("temp", numbers(2, 300)["temp"] * 10, "scale", "times larger: median size 3"),
+        ("temp", numbers(2, 300)["temp"] / 1000, "scale", "times smaller"),
+        ("zero0", np.append(np.zeros(200), 1000 * numbers(2, 100)["temp"]), "scale", "as if in another unit"),
+        ("temp", np.full(300, 21.5), "constant", "is 21.5 in all 300 rows"),
+        ("even", np.array(["A", "B", "c"] * 100, dtype=object), "unknown_categories", "in 66.7% of 300"),
+        ("even", np.array(["a"] * 300, dtype=object), "constant", "is 'a' in all 300 rows"),
+    ],
+)
+def test_a_broken_feed_is_named(name: str, broken: Array, kind: str, words: str) -> None:
+    columns = {**world(np.random.default_rng(1), 3000), **numbers(1, 3000)}
+    problem = feed_problems(profiled(columns), {**columns, name: broken})
+    assert [(p.column, p.kind) for p in problem] == [(name, kind)]
+    assert words in problem[0].sentence
+
+
+def test_an_absent_column_is_a_feed_problem() -> None:
+    problems = feed_problems(profiled(numbers(1, 500)), {})
+    assert [(p.column, p.kind) for p in problems] == [("temp", "absent")]
+
+
+def test_a_column_that_spans_decades_is_not_rescaled_by_moving_within_them() -> None:
+    rng = np.random.default_rng(1)
+    reference = profiled({"wide": np.exp(3 * rng.normal(size=3000))})
+    window = np.exp(3 * rng.normal(size=300))
+    assert feed_problems(reference, {"wide": 10 * window}) == []
+    assert [p.kind for p in feed_problems(reference, {"wide": 1000 * window})] == ["scale"]
+
+
+def test_a_constant_that_chance_explains_is_no_problem() -> None:
+    reference = profiled({"rare": (np.arange(3000) % 100 == 0).astype(float)})
+    assert feed_problems(reference, {"rare": np.zeros(300)}) == []
