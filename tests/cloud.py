@@ -5,7 +5,7 @@ import json
 import os
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ from moto.awslambda_simple.models import LambdaSimpleBackend
 
 from tidemill.aws import clients
 from tidemill.aws.stores import Stores
+from tidemill.contracts import Start
 
 ROOT = Path(__file__).resolve().parents[1]
 REGION = "us-east-1"
@@ -44,12 +45,15 @@ _CREDENTIALS = {
 
 @dataclass
 class Cloud:
-    """What a test does from outside, and the stores to look into. `calls` counts each function's invocations."""
+    """What a test does from outside, and the stores to look into.
+
+    `calls` has every invocation in order; `before[function]` runs once, just before that function's next one.
+    """
 
     stores: Stores
     machines: Mapping[str, str]
     calls: list[str] = field(default_factory=list)
-    notices: list[str] = field(default_factory=list)
+    before: dict[str, Callable[[], Any]] = field(default_factory=dict)
 
     def spec(self, model: str, text: str) -> None:
         self.stores.data.put(f"specs/{model}.toml", text.encode())
@@ -79,7 +83,7 @@ class Cloud:
         """Upload and run the pipeline; the run's record."""
         event = self.upload(model, name, data)
         self.run("pipeline", event)
-        return self.stores.registry.runs(model)[0]
+        return self.stores.registry.run(model, Start.from_event(event).run)
 
     def http(self, method: str, path: str, document: Any = None, body: str | None = None) -> tuple[int, Any]:
         event = {
@@ -94,6 +98,8 @@ class Cloud:
 
     def invoke(self, function: str, event: Mapping[str, Any]) -> Any:
         self.calls.append(function)
+        if hook := self.before.pop(function, None):
+            hook()
         context = SimpleNamespace(aws_request_id="r", get_remaining_time_in_millis=lambda: 900_000)
         return importlib.import_module(f"functions.{function}.handler").handler(event, context)
 
