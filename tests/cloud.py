@@ -17,9 +17,14 @@ from uuid import uuid4
 import boto3
 from moto import mock_aws
 from moto.awslambda_simple.models import LambdaSimpleBackend
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sfn import (
+    StateTaskServiceSfn,
+)
 
 from tidemill.aws import clients
-from tidemill.aws.stores import Stores
+from tidemill.aws.objects import Objects
+from tidemill.aws.registry import Registry
+from tidemill.aws.stores import Notices, Stores
 from tidemill.contracts import Start
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -112,7 +117,9 @@ def cloud() -> Iterator[Cloud]:
         _forget_clients()
         _make_stores()
         made = Cloud(_stores(), {})
-        with patch.object(LambdaSimpleBackend, "invoke", _invoker(made)):
+        invoke = patch.object(LambdaSimpleBackend, "invoke", _invoker(made))
+        start = patch.object(StateTaskServiceSfn, "_eval_service_task", _start_execution)
+        with invoke, start:
             made.machines = _make_machines()
             yield made
         _forget_clients()
@@ -127,10 +134,6 @@ def _forget_clients() -> None:
 
 
 def _stores() -> Stores:
-    from tidemill.aws.objects import Objects
-    from tidemill.aws.registry import Registry
-    from tidemill.aws.stores import Notices
-
     s3 = clients.s3()
     return Stores(
         Objects(s3, "data"),
@@ -177,6 +180,18 @@ def _make_machines() -> dict[str, str]:
             text = text.replace(f"${{{key}}}", arn)
         machines[name] = client.create_state_machine(name=name, definition=text, roleArn=role)["stateMachineArn"]
     return machines
+
+
+_eval_service_task = StateTaskServiceSfn._eval_service_task
+
+
+def _start_execution(self: Any, env: Any, **kwargs: Any) -> None:
+    """moto 5.2 hands a state's `StateMachineArn` to an API that calls it `stateMachineArn`, and leaves a datetime
+    in the state."""
+    given = kwargs.pop("normalised_parameters")
+    renamed = {name[0].lower() + name[1:]: value for name, value in given.items()}
+    _eval_service_task(self, env=env, normalised_parameters=renamed, **kwargs)
+    env.stack[-1]["startDate"] = env.stack[-1]["startDate"].timestamp()
 
 
 def _invoker(cloud: Cloud) -> Any:

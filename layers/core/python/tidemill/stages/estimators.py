@@ -18,6 +18,7 @@ from sklearn.ensemble import (
 )
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import KFold
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler, TargetEncoder
 
@@ -124,7 +125,8 @@ def _boosting(task: Task, columns: Columns, params: Params, seed: int) -> tuple[
 
 def _target_encoder(task: Task, seed: int) -> TargetEncoder:
     kind = {"binary": "binary", "multiclass": "multiclass", "regression": "continuous"}[task]
-    return TargetEncoder(target_type=kind, random_state=seed)
+    folds = KFold(5, shuffle=True, random_state=seed)
+    return TargetEncoder(target_type=kind, cv=folds)
 
 
 def _codes(columns: Columns) -> tuple[int, ...]:
