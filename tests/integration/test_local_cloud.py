@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tidemill_cli.local.cloud import Deployment, LocalCloud
 from tidemill_cli.local.errors import StackFailed
 

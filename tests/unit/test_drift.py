@@ -11,7 +11,8 @@ import numpy.typing as npt
 import pytest
 from scipy import stats
 from tidemill.profile import Profile, merge, profile
-from tidemill.stages.drift import ColumnDrift, DriftPolicy, DriftReport, detect, feed_problems
+from tidemill.stages.drift import ColumnDrift, DriftPolicy, DriftReport, detect
+from tidemill.stages.feed import feed_problems
 from tidemill.stages.special import chi_square_p, compare_levels, fisher_p, holm, kolmogorov_p
 
 Array = npt.NDArray[Any]

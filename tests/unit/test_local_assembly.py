@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from tidemill_cli.local import assembly
 from tidemill_cli.local.assembly import Asset
 from tidemill_cli.local.errors import SynthesisFailed

@@ -1,6 +1,7 @@
 """How what is deployed is reached."""
 
 import pytest
+
 from tidemill_cli.local.cloud import Deployment
 
 ENDPOINT = "http://127.0.0.1:4566"

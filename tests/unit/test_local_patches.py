@@ -5,6 +5,7 @@ from importlib import import_module
 from importlib.metadata import version
 
 import pytest
+
 from tidemill_cli.local import patches
 from tidemill_cli.local.patches import EDITS, Edit, PatchMismatch
 

@@ -19,7 +19,8 @@ from tidemill.profile import Profile
 from tidemill.reports.drift import render
 from tidemill.schema import Column, Columns, Schema
 from tidemill.spec import ModelSpec, parse_spec
-from tidemill.stages.drift import DriftPolicy, DriftReport, detect, feed_problems
+from tidemill.stages.drift import DriftPolicy, DriftReport, detect
+from tidemill.stages.feed import feed_problems
 from tidemill.stages.metrics import metric
 from tidemill.stages.performance import Performance, measure
 from tidemill.stages.retrain import Decision, Findings, past_run, permitted, triage
@@ -57,7 +58,7 @@ def monitor(request: CheckRequest, stores: Stores, now: datetime) -> Checked:
     performance = _performance(labelled, labels, len(records), schema, evaluation, spec)
     past = [item for item in stores.registry.checks(request.model, _HISTORY) if item["version"] == champion.version]
     findings = Findings(
-        problems=[problem.sentence for problem in problems],
+        problems=[problem.sentence for problem in problems if problem.broken],
         performance=performance.status,
         performance_sentence=performance.sentence,
         drift=drift.verdict,

@@ -1,13 +1,12 @@
 """Has the world moved? A window of rows against the profile of the rows that a model learned from.
 
 A column has drifted when a two-sample test says so after Holm's correction over all tests of the report, and its
-effect reaches a floor. A broken feed is a different finding, `feed_problems`: it is repaired, not learned from.
+effect reaches a floor. A broken feed is a different finding: see `tidemill.stages.feed`.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
@@ -25,18 +24,13 @@ from tidemill.profile import (
     profile_column,
 )
 from tidemill.schema import Columns
-from tidemill.stages.special import Comparison, compare_levels, compare_shares, fisher_p, holm, kolmogorov_p
+from tidemill.stages.special import Comparison, compare_levels, compare_shares, holm, kolmogorov_p
 
 Verdict = Literal["drift", "no_drift", "insufficient_data"]
 Status = Literal["tested", "not_tested", "absent", "unreadable", "no_values", "too_few_values"]
 Values = npt.NDArray[Any]
 
 FEW_VALUES = 30
-MISSING_JUMP = 0.3
-UNKNOWN_SHARE = 0.5
-DECADE = 0.9
-"""In powers of ten; a little less than one, since the two medians of a true 10x are only estimates."""
-BY_CHANCE = 1e-6
 PLOT_BINS = 24
 OTHERS = "all others"
 _EFFECTS = {"ks": "K-S distance", "levels": "total variation distance", "missing": "difference"}
@@ -124,15 +118,6 @@ class DriftReport:
         return cls(**{**document, **fields, "policy": DriftPolicy(**document["policy"])})
 
 
-@dataclass(frozen=True, slots=True)
-class FeedProblem:
-    """`kind`: absent, missing, scale, unknown_categories or constant."""
-
-    column: str
-    kind: str
-    sentence: str
-
-
 def detect(
     reference: Profile,
     columns: Columns,
@@ -178,7 +163,7 @@ def _look(name: str, reference: ColumnProfile, values: Values | None, policy: Dr
         return untested("absent", "is absent from the window")
     if isinstance(reference, TimeProfile):
         return untested("not_tested", "is a point in time, which moves on: it is not tested")
-    if not _readable(values, reference.kind):
+    if not readable(values, reference.kind):
         return untested("unreadable", f"is not {reference.kind} in the window: it holds {values.dtype} values")
     now: Any = profile_column(values, reference.kind)  # of the reference's own kind
     missing = _missing(reference, now, policy)
@@ -295,97 +280,8 @@ def _number_bins(reference: NumericProfile, now: NumericProfile) -> Histogram | 
     return Histogram(tuple(edges.tolist()), (), tuple(shares[0].tolist()), tuple(shares[1].tolist()))
 
 
-def feed_problems(reference: Profile, columns: Columns, *, min_rows: int = 50) -> list[FeedProblem]:
-    """What no change of the world explains: values gone, another unit, unknown codes, one value for all rows.
-
-    Each is so far from the reference that chance is out of the question (below one in a million); windows of fewer
-    than `min_rows` rows have no finding, but for a column that is absent.
-    """
-    with np.errstate(all="ignore"):
-        found = (_feed(name, ref, columns.get(name), min_rows) for name, ref in reference.columns.items())
-        return [problem for problem in found if problem is not None]
-
-
-def _feed(name: str, reference: ColumnProfile, values: Values | None, min_rows: int) -> FeedProblem | None:
-    if values is None:
-        return FeedProblem(name, "absent", f"{name} is absent from the window")
-    if len(values) < min_rows or not reference.rows or not _readable(values, reference.kind):
-        return None
-    now = profile_column(values, reference.kind)
-    for kind, reason in (
-        ("missing", _gone(reference, now)),
-        ("scale", _rescaled(reference, now)),
-        ("unknown_categories", _unknown(reference, values)),
-        ("constant", _constant(reference, now)),
-    ):
-        if reason:
-            return FeedProblem(name, kind, f"{name} {reason}")
-    return None
-
-
-def _gone(reference: ColumnProfile, now: ColumnProfile) -> str:
-    gone, gone_before = now.rows - now.present, reference.rows - reference.present
-    share, share_before = gone / now.rows, gone_before / reference.rows
-    if not now.present and reference.present:
-        certain = fisher_p(gone, now.rows, gone_before, reference.rows) < BY_CHANCE
-    else:
-        certain = share - share_before >= MISSING_JUMP
-    return f"is missing in {share:.1%} of {now.rows} rows, {share_before:.1%} before" if certain else ""
-
-
-def _rescaled(reference: ColumnProfile, now: ColumnProfile) -> str:
-    """The typical size is ten times another, and beyond the sizes that the column usually spans."""
-    if not isinstance(reference, NumericProfile) or not isinstance(now, NumericProfile):
-        return ""
-    sizes = []
-    for column in (reference, now):
-        drawn = np.abs(column.quantile((np.arange(512) + 0.5) / 512))
-        share = float((drawn > 0).mean())
-        if share * column.present < FEW_VALUES:
-            return ""
-        sizes.append(np.quantile(np.log10(drawn[drawn > 0]), [0.25, 0.5, 0.75]))
-    jump = float(sizes[1][1] - sizes[0][1])
-    if abs(jump) < max(DECADE, float(sizes[0][2] - sizes[0][0])):
-        return ""
-    was, size = 10 ** sizes[0][1], 10 ** sizes[1][1]
-    times = f"{10 ** abs(jump):,.3g} times {'larger' if jump > 0 else 'smaller'}"
-    return f"is {times}: median size {was:,.4g} → {size:,.4g}, as if in another unit"
-
-
-def _unknown(reference: ColumnProfile, values: Values) -> str:
-    if not isinstance(reference, LevelsProfile) or reference.kind != "categorical" or not reference.present:
-        return ""
-    now = level_counts(values, reference.kind)
-    unknown = Counter({level: count for level, count in now.items() if level not in reference.counts})
-    # Levels too rare for the profile are unknown to it, not to the model: their usual share is taken off.
-    share = unknown.total() / max(1, now.total()) - reference.other / reference.present
-    if share <= UNKNOWN_SHARE or now.total() < FEW_VALUES:
-        return ""
-    example = unknown.most_common(1)[0][0]
-    return f"has categories never seen before in {share:.1%} of {now.total()} values, e.g. {example!r}"
-
-
-def _constant(reference: ColumnProfile, now: ColumnProfile) -> str:
-    """Chance: every value drawn from the reference falls on this one, or in the bin that it lies in."""
-    if isinstance(now, NumericProfile) and isinstance(reference, NumericProfile):
-        if not now.present or not reference.present or now.min != now.max or reference.min == reference.max:
-            return ""
-        value, bins = f"{now.min:g}", np.searchsorted(reference.edges, now.min)
-        usual = reference.counts[bins] if bins < len(reference.counts) else 0
-    elif isinstance(now, LevelsProfile) and isinstance(reference, LevelsProfile):
-        levels = [level for level, count in now.counts.items() if count]
-        seen = sum(count > 0 for count in reference.counts.values())
-        if len(levels) != 1 or now.other or seen < 2:
-            return ""
-        value, usual = repr(levels[0]), reference.counts.get(levels[0], reference.other)
-    else:
-        return ""
-    if ((usual + 1) / (reference.present + 1)) ** now.present >= BY_CHANCE:
-        return ""
-    return f"is {value} in all {now.present} rows, {usual / reference.present:.1%} of rows before"
-
-
-def _readable(values: Values, kind: str) -> bool:
+def readable(values: Values, kind: str) -> bool:
+    """Whether the array is of the type that `Columns` has for the kind."""
     return values.dtype.kind in {"categorical": "OU", "datetime": "M"}.get(kind, "fiub")
 
 

@@ -1,0 +1,136 @@
+"""The loop's other half: captured predictions, labels, the check's verdict, and the retrain that it starts."""
+
+import json
+import time
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tests.cloud import Cloud
+from tests.tables import SPEC, csv, trips
+
+MONITORED = SPEC.replace('"linear", "boosting"', '"linear"')
+
+
+@pytest.fixture
+def serving(cloud: Cloud) -> Cloud:
+    cloud.spec("trips", MONITORED)
+    assert cloud.train("trips", "first.csv", csv(trips(3_000)))["status"] == "promoted"
+    return cloud
+
+
+def predict(cloud: Cloud, frame: pd.DataFrame) -> None:
+    rows = json.loads(frame.drop(columns="late").to_json(orient="records"))
+    for start in range(0, len(rows), 500):
+        status, reply = cloud.http("POST", "/models/trips/predict", {"rows": rows[start : start + 500]})
+        assert status == 200, reply
+
+
+def label(cloud: Cloud, frame: pd.DataFrame) -> None:
+    labels = [{"id": row.trip, "label": row.late} for row in frame.itertuples()]
+    status, reply = cloud.http("POST", "/models/trips/labels", {"labels": labels})
+    assert status == 202, reply
+
+
+def check(cloud: Cloud, **request: Any) -> dict[str, Any]:
+    execution = cloud.run("monitoring", request)
+    assert execution["status"] == "SUCCEEDED", execution
+    checked: dict[str, Any] = json.loads(execution["output"])["checks"][0]
+    return checked
+
+
+def wait_for_retrain(cloud: Cloud) -> dict[str, Any]:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        runs = [run for run in cloud.stores.registry.runs("trips") if run["source"].startswith("check ")]
+        if runs and runs[0]["status"] != "running":
+            return runs[0]
+        time.sleep(0.05)
+    raise AssertionError("the retrain did not end")
+
+
+def test_a_window_like_training_is_quiet(serving: Cloud) -> None:
+    frame = trips(800, seed=7, start=50_000)
+    predict(serving, frame)
+    label(serving, frame)
+    checked = check(serving)
+    assert (checked["action"], checked["verdict"], checked["notice"]) == ("quiet", "no_drift", "")
+
+
+def test_too_few_rows_are_insufficient_data_and_not_a_verdict(serving: Cloud) -> None:
+    predict(serving, trips(40, seed=7, start=50_000))
+    checked = check(serving)
+    assert (checked["action"], checked["verdict"]) == ("quiet", "insufficient_data")
+
+
+def test_a_window_without_captures_is_a_fact_and_not_a_failure(serving: Cloud) -> None:
+    assert check(serving)["verdict"] == "insufficient_data"
+
+
+def test_a_performance_drop_retrains_on_the_labelled_captures(serving: Cloud) -> None:
+    frame = trips(3_000, seed=8, flipped=True, start=50_000)
+    predict(serving, frame)
+    label(serving, frame)
+    checked = check(serving)
+    assert checked["action"] == "retrain"
+    assert "of what it had learned is lost" in checked["reason"]
+    run = wait_for_retrain(serving)
+    manifest = serving.stores.models.get_json(f"models/trips/{run['version']}/manifest.json")
+    assert len(manifest["partitions"]) == 2
+    account = serving.stores.data.get_json(f"datasets/trips/partitions/{manifest['partitions'][1]}/account.json")
+    assert account["accepted"] == 3_000
+
+
+def test_a_second_check_does_not_start_a_second_retrain(serving: Cloud) -> None:
+    frame = trips(1_000, seed=8, flipped=True, start=50_000)
+    predict(serving, frame)
+    label(serving, frame)
+    assert check(serving)["action"] == "retrain"
+    wait_for_retrain(serving)
+    serving.spec("trips", MONITORED)
+    again = check(serving)
+    assert again["action"] != "retrain"
+
+
+def test_drift_with_performance_shown_fine_is_a_note(serving: Cloud) -> None:
+    frame = trips(1_500, seed=9, start=50_000)
+    frame["distance"] = frame["distance"] * 1.6  # a column that the target does not depend on
+    predict(serving, frame)
+    label(serving, frame)
+    checked = check(serving)
+    assert (checked["action"], checked["verdict"]) == ("note", "drift")
+    assert "distance" in checked["reason"]
+
+
+def test_a_broken_feed_is_told_and_never_retrained_on(serving: Cloud) -> None:
+    frame = trips(1_000, seed=10, flipped=True, start=50_000)
+    frame["distance"] = frame["distance"] * 1_000  # metres for kilometres
+    predict(serving, frame)
+    label(serving, frame)
+    checked = check(serving)
+    assert checked["action"] == "quarantine"
+    assert "distance" in checked["notice"]
+    assert all(not run["source"].startswith("check ") for run in serving.stores.registry.runs("trips"))
+
+
+def test_a_past_window_is_checked_as_of_its_own_rows(serving: Cloud) -> None:
+    predict(serving, trips(400, seed=7, start=50_000))
+    window = {"start": "2001-01-01T00:00:00Z", "end": "2001-01-02T00:00:00Z"}
+    checked = check(serving, models=["trips"], window=window)
+    assert checked["verdict"] == "insufficient_data"
+    assert "0 rows" in checked["reason"]
+
+
+def test_a_window_that_ends_before_it_starts_is_told_as_a_failed_check(serving: Cloud) -> None:
+    window = {"start": "2001-01-02T00:00:00Z", "end": "2001-01-01T00:00:00Z"}
+    execution = serving.run("monitoring", {"models": ["trips"], "window": window})
+    result = json.loads(execution["output"])["checks"][0]
+    assert "ends before it starts" in result["error"]["Cause"]
+
+
+def test_a_model_without_champion_is_not_checked(cloud: Cloud) -> None:
+    cloud.spec("trips", MONITORED)
+    cloud.train("trips", "empty.csv", b"")
+    execution = cloud.run("monitoring", {})
+    assert json.loads(execution["output"])["checks"] == []
