@@ -8,7 +8,7 @@ from tidemill.aws.paths import version_prefix
 from tidemill.aws.registry import Registry
 from tidemill.aws.stores import Stores
 from tidemill.contracts import Judged
-from tidemill.errors import ModelIncompatible, NotFound
+from tidemill.errors import InvalidRequest, ModelIncompatible, NotFound
 
 
 def deploy(event: Mapping[str, Any], stores: Stores, now: datetime) -> dict[str, Any]:
@@ -34,13 +34,18 @@ def deploy(event: Mapping[str, Any], stores: Stores, now: datetime) -> dict[str,
 def rollback(registry: Registry, model: str, to: int | None, who: str, now: datetime) -> tuple[int, int]:
     """Make an earlier champion serve again; without `to`, the one before the present. Returns (from, to).
 
-    Raises `NotFound` when there is no such version, or none before.
+    Raises `NotFound` when there is no such version or none before, `InvalidRequest` when it may not serve: a
+    version that the gate rejected is no champion by another door.
     """
     current = registry.champion(model)
     if current is None:
         raise NotFound(f"model {model!r} has no champion to roll back from")
     target = to if to is not None else _previous(registry, model, current.version)
     registry.version(model, target)
+    if target == current.version:
+        raise InvalidRequest(f"version {target} of {model!r} serves already")
+    if target not in _champions(registry, model):
+        raise InvalidRequest(f"version {target} of {model!r} never served: the gate rejected it")
     registry.promote(
         model,
         target,
@@ -51,6 +56,10 @@ def rollback(registry: Registry, model: str, to: int | None, who: str, now: date
         now=now,
     )
     return current.version, target
+
+
+def _champions(registry: Registry, model: str) -> set[int]:
+    return {int(event["version"]) for event in registry.events(model) if event.get("what") == "promoted"}
 
 
 def _previous(registry: Registry, model: str, version: int) -> int:

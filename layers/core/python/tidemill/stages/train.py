@@ -82,6 +82,13 @@ def train(
 
     `unseen` are held-out rows, used only to prove that the exported graph answers as the pipeline does.
     """
+    with threadpool_limits(None if len(side.target) > _WORTH_THREADS else 1):
+        return _train(candidate, side, spec, unseen, seconds_left)
+
+
+def _train(
+    candidate: str, side: TrainingSide, spec: ModelSpec, unseen: Matrix, seconds_left: Callable[[], float]
+) -> Trained:
     measure = choose_metric(spec, side.schema, side.target)
     columns = _columns(side.schema)
     searched = _sample(side, SEARCH_ROWS)
@@ -184,8 +191,7 @@ def _fit(pipeline: Pipeline, matrix: Matrix, target: npt.NDArray[np.float64]) ->
     with warnings.catch_warnings():
         # A linear model that stops early is judged by its score like any other.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        with threadpool_limits(None if len(matrix) > _WORTH_THREADS else 1):
-            fitted: Pipeline = pipeline.fit(matrix, labels)
+        fitted: Pipeline = pipeline.fit(matrix, labels)
     return fitted
 
 
