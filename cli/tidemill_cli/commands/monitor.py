@@ -1,0 +1,91 @@
+"""`tidemill monitor`: one model's check now, by the state machine that makes them all."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, NoReturn
+
+from tidemill import errors
+from tidemill.aws.failures import translated
+from tidemill.contracts import describe_error, run_id
+from tidemill.errors import InvalidRequest, NotFound, StoreUnavailable, TidemillError
+from tidemill_cli.cloud import Target
+from tidemill_cli.console import Console, Result, Table
+from tidemill_cli.runs import Waiting, wait
+from tidemill_cli.session import Session
+
+
+def monitor(
+    session: Session, model: str, window: str | None, waiting: Waiting, *, wait_retrain: bool = False
+) -> Result:
+    target, console = session.target, session.console
+    if target.registry.champion(target.known(model)) is None:
+        raise NotFound(f"model {model!r} has no champion to check yet")
+    request = {"models": [model], **({"window": read_window(window)} if window else {})}
+    checked = _check(target, request, console, waiting)
+    retrain = run_id("check", model, checked["check"]) if checked["action"] == "retrain" else None
+    document = {
+        "model": model,
+        "check": checked["check"],
+        "action": checked["action"],
+        "verdict": checked["verdict"],
+        "reason": checked["reason"],
+        "report": target.uri(checked["report"]),
+        "run": retrain,
+    }
+    rows = [(name, value) for name, value in document.items() if name not in ("model", "report")]
+    table = Table((), [*rows, ("report", f"tidemill report {model} --check {checked['check']}")], model)
+    if not (retrain and wait_retrain):
+        return Result(document, [table])
+    console.say(f"{checked['reason']}: retraining")
+    ended = wait(target, model, retrain, console, waiting).result(target)
+    return Result(
+        {**document, "retrain": ended.document}, [table, *ended.text], ended.exit_code, ended.problem
+    )
+
+
+def read_window(text: str) -> dict[str, str]:
+    """`START/END` in ISO 8601; a time without a zone is taken as UTC."""
+    start, slash, end = text.partition("/")
+    if not slash:
+        raise InvalidRequest(f"window {text!r} is not START/END, such as 2013-07-01/2013-07-08T12:00:00Z")
+    moments = [_moment(part) for part in (start, end)]
+    if moments[0] >= moments[1]:
+        raise InvalidRequest(f"window {text!r} ends before it starts")
+    return {"start": moments[0].isoformat(), "end": moments[1].isoformat()}
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise InvalidRequest(f"{text!r} is not a time such as 2013-07-04 or 2013-07-04T18:30:00Z") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _check(target: Target, request: Mapping[str, Any], console: Console, waiting: Waiting) -> dict[str, Any]:
+    with console.progress("checking drift and performance"), translated("starting the check"):
+        machine = target.outputs["MonitoringArn"]
+        arn = target.states.start_execution(stateMachineArn=machine, input=json.dumps(request))[
+            "executionArn"
+        ]
+        end = waiting.clock() + waiting.seconds
+        while (execution := target.states.describe_execution(executionArn=arn))["status"] == "RUNNING":
+            if waiting.clock() > end:
+                raise StoreUnavailable(f"the check is still under way after {waiting.seconds:g} s: {arn}")
+            waiting.sleep(min(waiting.every, 0.5))
+    if execution["status"] != "SUCCEEDED":
+        _fail({"Error": execution.get("error", execution["status"]), "Cause": execution.get("cause", "")})
+    checks = json.loads(execution["output"])["checks"]
+    if not checks:
+        raise NotFound(f"model {request['models'][0]!r} has no champion to check")
+    checked: dict[str, Any] = checks[0]
+    if "action" not in checked:
+        _fail(checked["error"])
+    return checked
+
+
+def _fail(error: Mapping[str, str]) -> NoReturn:
+    """What the check raised, as if it had been raised here."""
+    kind = getattr(errors, error["Error"], TidemillError)
+    raise kind(describe_error(error))

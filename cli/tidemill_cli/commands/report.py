@@ -1,0 +1,165 @@
+"""`tidemill report`: the page that a run, a version or a check left, and its gist."""
+
+import io
+import webbrowser
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+
+from tidemill.aws.paths import check_prefix, partition_prefix, version_prefix
+from tidemill.aws.registry import Item
+from tidemill.errors import NotFound
+from tidemill_cli.cloud import Target
+from tidemill_cli.console import Result, Table
+from tidemill_cli.runs import Run
+from tidemill_cli.session import Session
+
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class _Page:
+    """`key` of the HTML, what it is about, and the rows that were put aside, if it is about an upload."""
+
+    key: str
+    name: str
+    about: Mapping[str, Any]
+    summary: Mapping[str, Any]
+    quarantine: list[dict[str, Any]]
+
+
+def report(
+    session: Session,
+    model: str,
+    *,
+    run: str | None = None,
+    version: int | None = None,
+    check: str | None = None,
+    out: Path | None = None,
+    show: bool = False,
+) -> Result:
+    """Of the newest run, where nothing is named."""
+    target = session.target
+    target.known(model)
+    if version is not None:
+        page = _of_version(target, model, version)
+    elif check is not None:
+        page = _of_check(target, model, check)
+    else:
+        page = _of_run(target, model, run)
+    path = out or Path(".tidemill") / "reports" / model / f"{page.name}.html"
+    data = target.holding(page.key).get(page.key)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    if show:
+        webbrowser.open(path.resolve().as_uri())
+    document = {
+        "model": model,
+        **page.about,
+        "report": target.uri(page.key),
+        "path": str(path),
+        "summary": dict(page.summary),
+        "quarantine": page.quarantine,
+    }
+    return Result(document, _text(page, model, path))
+
+
+def _of_version(target: Target, model: str, version: int) -> _Page:
+    target.registry.version(model, version)
+    prefix = version_prefix(model, version)
+    return _Page(
+        f"{prefix}report.html", f"version-{version}", {"version": version}, _verdict(target, prefix), []
+    )
+
+
+def _of_check(target: Target, model: str, check: str) -> _Page:
+    prefix = check_prefix(model, check)
+    try:
+        found = target.holding(prefix).get_json(f"{prefix}report.json")
+    except NotFound:
+        raise NotFound(f"check {check} of model {model!r} does not exist") from None
+    summary = {
+        "window": f"{found['window']['start']}/{found['window']['end']}",
+        "predictions": found["predictions"],
+        "verdict": found["drift"]["verdict"],
+        "action": found["action"],
+        "reason": found["reason"],
+    }
+    return _Page(f"{prefix}report.html", check, {"check": check}, summary, [])
+
+
+def _of_run(target: Target, model: str, name: str | None) -> _Page:
+    found = _run(target, model, name)
+    if not found.report:
+        why = "; ".join(found.reasons) or f"it is {found.status}"
+        raise NotFound(f"run {found.run} has no report: {why}")
+    summary = {"status": found.status, "source": found.source, "reasons": "; ".join(found.reasons)}
+    if found.version is not None and found.report.startswith("models/"):
+        summary |= _verdict(target, version_prefix(model, found.version))
+    about = {"run": found.run, "version": found.version}
+    return _Page(
+        found.report, found.run, about, summary, _quarantine(target, _partition(target, model, found))
+    )
+
+
+def _run(target: Target, model: str, name: str | None) -> Run:
+    if name:
+        return Run.of(model, target.registry.run(model, name))
+    newest = target.registry.runs(model)
+    if not newest:
+        raise NotFound(f"model {model!r} has had no run yet")
+    return Run.of(model, newest[0])
+
+
+def _partition(target: Target, model: str, run: Run) -> str | None:
+    """Where the rows that a run brought are; a refused upload has its report there, too."""
+    if run.report and run.report.startswith("datasets/"):
+        return run.report.rsplit("/", 1)[0] + "/"
+    own = (item for item in target.registry.partitions(model) if item["run"] == run.run)
+    return next((partition_prefix(model, _content(item)) for item in own), None)
+
+
+def _quarantine(target: Target, prefix: str | None) -> list[dict[str, Any]]:
+    """Which rows were put aside, and why; empty where there are none."""
+    if not prefix:
+        return []
+    try:
+        data = target.data.get(f"{prefix}quarantine/part-0.parquet")
+    except NotFound:
+        return []
+    rows: list[dict[str, Any]] = pyarrow.parquet.read_table(io.BytesIO(data)).to_pylist()
+    return rows
+
+
+def _verdict(target: Target, prefix: str) -> dict[str, Any]:
+    """How a version did on its held-out rows, by its own evaluation."""
+    evaluation = target.holding(prefix).get_json(f"{prefix}evaluation.json")
+    measured = evaluation["candidate"]["interval"]
+    summary = {
+        "candidate": evaluation["candidate"]["candidate"],
+        "metric": evaluation["metric"]["name"],
+        "value": measured["value"],
+        "low": measured["low"],
+        "high": measured["high"],
+        "held_out": evaluation["rows"]["held_out"],
+    }
+    failed = [check["sentence"] for check in evaluation["checks"] if not check["passed"]]
+    return summary | {"gate": "; ".join(failed) if failed else "passed every check"}
+
+
+def _content(item: Item) -> str:
+    return str(item["sk"]).removeprefix("PARTITION#")
+
+
+def _text(page: _Page, model: str, path: Path) -> list[str | Table]:
+    rows = [(name, value) for name, value in {**page.about, **page.summary}.items() if value is not None]
+    text: list[str | Table] = [Table((), rows, model)]
+    if page.quarantine:
+        shown = page.quarantine[:_SHOWN]
+        more = len(page.quarantine) - len(shown)
+        title = f"quarantined rows{f' (the first {len(shown)}; {more:,} more)' if more else ''}"
+        text.append(Table(tuple(shown[0]), [tuple(row.values()) for row in shown], title))
+    return [*text, str(path)]
