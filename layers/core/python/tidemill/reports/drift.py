@@ -1,7 +1,172 @@
+"""The report of one check: what a window of predictions looked like, what was decided, and why."""
+
 from collections.abc import Mapping, Sequence
-from html import escape
 from typing import Any
+
+from tidemill.reports import charts
+from tidemill.reports.page import (
+    Markup,
+    Tone,
+    badge,
+    closed,
+    count,
+    facts,
+    finite,
+    join,
+    moment,
+    name,
+    number,
+    page,
+    percent,
+    section,
+    sentence,
+    table,
+    tag,
+    unit,
+    verdict,
+)
+
+_MOST_COLUMNS = 60
+_TONES: Mapping[str, Tone] = {"quiet": "pass", "note": "calm", "quarantine": "fail", "retrain": "warn"}
+_EFFECTS = {"ks": "K-S distance", "levels": "total variation", "missing": "change in missing"}
 
 
 def render(report: Mapping[str, Any]) -> str:
-    return f"<!doctype html><meta charset=utf-8><pre>{escape(repr(report))}</pre>"
+    drift = report.get("drift")
+    sections = [
+        _problems(report["problems"]) if report.get("problems") else None,
+        _performance(report["performance"]),
+        _columns(drift) if drift and drift["columns"] else None,
+        _history(report),
+    ]
+    window = f"{moment(report['window']['start'])} to {moment(report['window']['end'])} UTC"
+    sub = f"{window}, {count(report['predictions'])} predictions, check {report['check']}"
+    title = f"{report['model']}, version {report['version']}"
+    footer = "Drawn from report.json of this check, which holds every number on this page."
+    return page("Drift report", title, sub, _verdict(report), sections, footer)
+
+
+def _verdict(report: Mapping[str, Any]) -> Markup:
+    action, drift, performance = report["action"], report.get("drift"), report["performance"]
+    tone = _TONES.get(action, "calm")
+    unknown = not drift or drift["verdict"] == "insufficient_data"
+    if action == "quiet" and unknown and performance["status"] == "insufficient_labels":
+        tone, says = "calm", "There is too little data in this window to say anything."
+    elif report.get("governor"):
+        tone, says = "warn", "A retrain is called for, and none was started."
+    else:
+        says = {
+            "quiet": "Nothing in this window calls for action.",
+            "note": "Something has changed; nothing needs to be done yet.",
+            "quarantine": "Repair the feed: nothing is learned from this window.",
+            "retrain": "The world has moved: a retrain was started.",
+        }.get(action, action)
+    reason = str(report["reason"])
+    # A metric keeps its own name's small letter.
+    why = closed(reason) if reason.startswith(performance["metric"]) else sentence(reason)
+    return verdict(tone, action.capitalize(), says, tag("p", why))
+
+
+def _problems(problems: Sequence[Mapping[str, Any]]) -> Markup:
+    rows = [
+        (name(problem["column"]), badge("fail", problem["kind"].replace("_", " ")), closed(problem["sentence"]))
+        for problem in problems
+    ]
+    return section(
+        "Broken feed", table(("Column", "Problem", "Finding"), rows), note="No change of the world explains these."
+    )
+
+
+def _performance(performance: Mapping[str, Any]) -> Markup:
+    numbers = facts(
+        [
+            ("Predictions", count(performance["predictions"])),
+            ("With a label", count(performance["labelled"])),
+            ("Needed to judge", count(performance["needed"])),
+            ("Lost of what was learned", percent(performance["loss"])),
+        ]
+    )
+    drawn = None
+    if finite(performance["value"]) is not None:
+        now = ("This window", performance["value"], performance["low"], performance["high"])
+        drawn = join(
+            [
+                charts.intervals([now], mark=performance["baseline"]),
+                tag("p", f"The dashed line is the evaluation's {number(performance['baseline'])}.", class_="note"),
+            ]
+        )
+    return section(f"Performance: {performance['metric']}", numbers, drawn, note=closed(performance["sentence"]))
+
+
+def _columns(drift: Mapping[str, Any]) -> Markup:
+    order = {column: place for place, column in enumerate(drift["drifted"])}
+    ranked = sorted(drift["columns"], key=lambda c: (order.get(c["name"], len(order)), _least(c)))
+    rows = [
+        (_name_and_state(column), _picture(column), _tests(column), closed(column["sentence"])) for column in ranked
+    ]
+    key = join(
+        [
+            tag("span", class_="key past"), f"{count(drift['reference_rows'])} training rows",
+            tag("span", class_="key calm"), f"{count(drift['rows'])} rows of the window. ",
+            f"A column has drifted when its corrected p is at most {drift['policy']['false_alarms']:g} and its effect "
+            "reaches the threshold, which the tick marks.",
+        ]
+    )  # fmt: skip
+    heads = ("Column", "Distributions", "Effect", "Finding")
+    return section("Columns", table(heads, rows, most=max(_MOST_COLUMNS, len(order))), note=key)
+
+
+def _least(column: Mapping[str, Any]) -> float:
+    return min((test["adjusted_p"] for test in column["tests"]), default=2.0)
+
+
+def _name_and_state(column: Mapping[str, Any]) -> Markup:
+    state = badge("warn", "drifted") if column["drifted"] else None
+    return join([name(column["name"]), unit(column["kind"]), state])
+
+
+def _picture(column: Mapping[str, Any]) -> Markup | None:
+    plot = column["histogram"]
+    if not plot:
+        return None
+    return charts.overlaid(plot["reference"], plot["window"], f"{column['name'][:40]}: training rows and this window")
+
+
+def _tests(column: Mapping[str, Any]) -> Markup:
+    """Those that found drift, or the one nearest to it."""
+    tests = sorted(column["tests"], key=lambda test: (not test["drifted"], test["adjusted_p"]))
+    return join(tag("div", *_test(test)) for i, test in enumerate(tests) if test["drifted"] or not i)
+
+
+def _test(test: Mapping[str, Any]) -> list[object]:
+    label = _EFFECTS.get(test["name"], test["name"])
+    p = "< 0.0001" if test["adjusted_p"] < 1e-4 else f"= {number(test['adjusted_p'])}"
+    words = f"{label} {number(test['effect'])}, threshold {number(test['threshold'])}"
+    tone: Tone = "warn" if test["drifted"] else "calm"
+    return [charts.meter(test["effect"], test["threshold"], tone, words), unit(f"{label} {test['effect']:.2f}, p {p}")]
+
+
+def _history(report: Mapping[str, Any]) -> Markup | None:
+    past = list(report.get("history") or ())
+    if not past:
+        return None
+    drift = report.get("drift")
+    now = {
+        "end": report["window"]["end"],
+        "action": report["action"],
+        "verdict": drift["verdict"] if drift else "",
+        "value": report["performance"]["value"],
+    }
+    checks = [now, *past]
+    rows = [
+        (
+            moment(check["end"]),
+            badge(_TONES.get(check["action"], "calm"), check["action"]),
+            check["verdict"].replace("_", " "),
+            number(check["value"]),
+        )
+        for check in checks
+    ]
+    heads = ("Window's end, UTC", "Decision", "Drift", report["performance"]["metric"])
+    strip = charts.strip([_TONES.get(check["action"], "calm") for check in reversed(checks)], "Decisions, oldest first")
+    return section("History", strip, table(heads, rows, "lllr", most=10, narrow=True), note="Checks of this version.")
