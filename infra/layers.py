@@ -1,0 +1,46 @@
+"""The layers: `core` is our code, the others are locked third-party packages."""
+
+from pathlib import Path
+
+from aws_cdk import Annotations, Stack
+from aws_cdk.aws_lambda import Code, LayerVersion, Runtime, RuntimeFamily
+from constructs import Construct
+
+from infra import bundling
+from infra.config import Environment
+from infra.functions import ARCHITECTURES, NOT_SHIPPED
+from infra.packages import DEPENDENCY_LAYERS
+from infra.stages import Stage
+
+
+class Layers(Construct):
+    """Built, and weighed against Lambda's limit, when the stack is bundled; otherwise small source folders."""
+
+    def __init__(self, scope: Construct, name: str, *, root: Path, environment: Environment) -> None:
+        super().__init__(scope, name)
+        self._by_name = {
+            layer: LayerVersion(
+                self,
+                layer.title(),
+                description=f"Tidemill {environment.name}: {layer}",
+                code=code,
+                compatible_runtimes=[Runtime(environment.runtime, RuntimeFamily.PYTHON)],
+                compatible_architectures=[ARCHITECTURES[environment.architecture]],
+            )
+            for layer, code in self._contents(root, environment).items()
+        }
+
+    def of(self, stage: Stage) -> list[LayerVersion]:
+        return [self._by_name[layer] for layer in stage.all_layers]
+
+    def _contents(self, root: Path, environment: Environment) -> dict[str, Code]:
+        if Stack.of(self).bundling_required:
+            bundle = bundling.build(environment.target, root)
+            bundling.check(bundle, root)
+            if bundling.find_compiler(environment.target) is None:
+                Annotations.of(self).add_warning_v2("tidemill:byte-code", bundling.no_byte_code(environment.target))
+            return {layer: Code.from_asset(str(folder)) for layer, folder in bundle.folders.items()}
+        return {
+            layer: Code.from_asset(str(root / "layers" / layer), exclude=NOT_SHIPPED)
+            for layer in ("core", *DEPENDENCY_LAYERS)
+        }

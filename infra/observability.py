@@ -1,0 +1,108 @@
+"""Who is told what: the topic for notices, the alarms, one dashboard."""
+
+from collections.abc import Mapping, Sequence
+
+from aws_cdk import Duration, Stack
+from aws_cdk.aws_apigateway import RestApi
+from aws_cdk.aws_cloudwatch import (
+    ComparisonOperator,
+    Dashboard,
+    GraphWidget,
+    IMetric,
+    Metric,
+    TreatMissingData,
+)
+from aws_cdk.aws_cloudwatch_actions import SnsAction
+from aws_cdk.aws_iam import ServicePrincipal
+from aws_cdk.aws_sns import Topic
+from aws_cdk.aws_sns_subscriptions import EmailSubscription
+from aws_cdk.aws_sqs import Queue
+from aws_cdk.aws_stepfunctions import StateMachine
+from constructs import Construct
+
+from infra.config import Environment
+from infra.functions import StageFunction
+
+PERIOD = Duration.minutes(5)
+SLOWEST = Duration.seconds(2)
+"""Of the API at p99: several times the imports and the model of a cold start, so that one does not alarm."""
+
+
+class Notices(Construct):
+    """The topic that people listen to."""
+
+    def __init__(self, scope: Construct, name: str, *, environment: Environment) -> None:
+        super().__init__(scope, name)
+        self.topic = Topic(self, "Topic", enforce_ssl=True)
+        # A topic with any policy has lost the default one, which let the account's alarms publish.
+        account = {"StringEquals": {"aws:SourceAccount": Stack.of(self).account}}
+        self.topic.grant_publish(ServicePrincipal("cloudwatch.amazonaws.com", conditions=account))
+        if environment.notice_email:
+            self.topic.add_subscription(EmailSubscription(environment.notice_email))
+
+
+class Observability(Construct):
+    """Alarms on what went wrong, silent while there is nothing to measure."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        name: str,
+        *,
+        topic: Topic,
+        functions: Mapping[str, StageFunction],
+        machines: Mapping[str, StateMachine],
+        queues: Mapping[str, Queue],
+        api: RestApi,
+        environment: Environment,
+    ) -> None:
+        super().__init__(scope, name)
+        self._action = SnsAction(topic)
+        for stage, construct in functions.items():
+            self._alarm(f"{stage}-errors", construct.function.metric_errors(period=PERIOD, statistic="Sum"))
+        for machine_name, machine in machines.items():
+            self._alarm(f"{machine_name}-failed", machine.metric_failed(period=PERIOD, statistic="Sum"))
+            self._alarm(f"{machine_name}-timed-out", machine.metric_timed_out(period=PERIOD, statistic="Sum"))
+        for queue_name, queue in queues.items():
+            self._alarm(
+                f"{queue_name}-dead-letters",
+                queue.metric_approximate_number_of_messages_visible(period=PERIOD, statistic="Maximum"),
+            )
+        self._alarm("api-5xx", api.metric_server_error(period=PERIOD, statistic="Sum"))
+        latency = api.metric_latency(period=PERIOD, statistic="p99")
+        self._alarm("api-p99", latency, threshold=SLOWEST.to_milliseconds(), periods=3)
+
+        each = [construct.function for construct in functions.values()]
+        Dashboard(
+            self,
+            "Dashboard",
+            dashboard_name=f"Tidemill-{environment.name}",
+            widgets=[
+                [
+                    _graph("Runs", [m.metric_started() for m in machines.values()]),
+                    _graph("Runs that failed", [m.metric_failed() for m in machines.values()]),
+                ],
+                [
+                    _graph("Errors", [f.metric_errors() for f in each]),
+                    _graph("Slowest call", [f.metric_duration(statistic="Maximum") for f in each]),
+                ],
+                [
+                    _graph("Requests", [api.metric_count(), api.metric_client_error(), api.metric_server_error()]),
+                    _graph("Latency", [api.metric_latency(statistic=s) for s in ("p50", "p99")]),
+                ],
+            ],
+        )
+
+    def _alarm(self, name: str, metric: Metric, *, threshold: float = 1, periods: int = 1) -> None:
+        metric.create_alarm(
+            self,
+            name,
+            threshold=threshold,
+            evaluation_periods=periods,
+            comparison_operator=ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+            treat_missing_data=TreatMissingData.NOT_BREACHING,
+        ).add_alarm_action(self._action)
+
+
+def _graph(title: str, metrics: Sequence[IMetric]) -> GraphWidget:
+    return GraphWidget(title=title, left=list(metrics), width=12)

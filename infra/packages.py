@@ -1,0 +1,129 @@
+"""Which locked package lies in which layer. Pure: it reads the lock and what packages say that they need."""
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+# Not python3.11: it is Amazon Linux 2, whose glibc 2.26 loads no wheel of numpy 2.3 or later, nor of onnxruntime.
+RUNTIMES = ("python3.12", "python3.13")
+MACHINES = {"x86_64": "x86_64", "arm64": "aarch64"}
+"""Lambda's name of an architecture → that of Linux and of wheels."""
+
+DEPENDENCY_LAYERS: Mapping[str, Sequence[str]] = {
+    "powertools": (),
+    "data": ("powertools",),
+    "ml": ("powertools",),
+    "export": ("powertools", "ml"),
+    "serve": ("powertools",),
+}
+"""A layer → the layers that it lies on, whose packages it does not repeat."""
+
+
+class LockError(Exception):
+    """The lock and the layers do not fit together; to be re-locked with `python -m infra.lock`."""
+
+
+def default_runtime() -> str:
+    """The Python that runs this, which can then compile the layers, or the nearest that Lambda has."""
+    own = f"python3.{sys.version_info.minor}"
+    return own if own in RUNTIMES else RUNTIMES[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What the layers are built for."""
+
+    runtime: str
+    architecture: str
+
+    @property
+    def python(self) -> str:
+        return self.runtime.removeprefix("python")
+
+    @property
+    def machine(self) -> str:
+        return MACHINES[self.architecture]
+
+    @property
+    def platforms(self) -> tuple[str, ...]:
+        """The wheel tags that Amazon Linux 2023 loads, newest first: any glibc up to its 2.34.
+
+        With `manylinux2014` alone, pip finds old versions or none.
+        """
+        tags = [f"manylinux_2_{minor}_{self.machine}" for minor in range(34, 16, -1)]
+        return (*tags, f"manylinux2014_{self.machine}")
+
+    @property
+    def markers(self) -> dict[str, str]:
+        """Lambda's. pip would evaluate markers for the Python that it runs on, whatever its `--python-version`."""
+        return {
+            "implementation_name": "cpython",
+            "implementation_version": f"{self.python}.0",
+            "os_name": "posix",
+            "platform_machine": self.machine,
+            "platform_python_implementation": "CPython",
+            "platform_release": "",
+            "platform_system": "Linux",
+            "platform_version": "",
+            "python_full_version": f"{self.python}.0",
+            "python_version": self.python,
+            "sys_platform": "linux",
+        }
+
+
+def read_lock(lock: Path, target: Target) -> dict[str, str]:
+    """Package → its line, `name==version --hash=…`, of those that the target needs."""
+    found: dict[str, str] = {}
+    for line in lock.read_text(encoding="utf-8").replace("\\\n", " ").splitlines():
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        pin, *hashes = line.split(" --hash=")
+        requirement = Requirement(pin.strip())
+        if requirement.marker and not requirement.marker.evaluate(dict(target.markers)):
+            continue
+        name = canonicalize_name(requirement.name)
+        found[name] = " --hash=".join([f"{name}{requirement.specifier}", *(one.strip() for one in hashes)])
+    return found
+
+
+def read_roots(root: Path) -> dict[str, list[str]]:
+    """Layer → the packages that it is for, as its `requirements.in` names them."""
+    roots: dict[str, list[str]] = {}
+    for layer in DEPENDENCY_LAYERS:
+        text = (root / "layers" / layer / "requirements.in").read_text(encoding="utf-8")
+        roots[layer] = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return roots
+
+
+def deal(
+    roots: Mapping[str, Iterable[str]], requires: Mapping[str, Sequence[str]], target: Target
+) -> dict[str, frozenset[str]]:
+    """Layer → its packages: all that its roots need, less what lies beneath it.
+
+    `requires` holds every package of the one resolved set with the `Requires-Dist` lines of its metadata.
+    """
+    dealt: dict[str, frozenset[str]] = {}
+    for layer, beneath in DEPENDENCY_LAYERS.items():
+        needed = _closure(roots[layer], requires, target)
+        dealt[layer] = needed.difference(*(dealt[lower] for lower in beneath))
+    return dealt
+
+
+def _closure(names: Iterable[str], requires: Mapping[str, Sequence[str]], target: Target) -> frozenset[str]:
+    waiting = [Requirement(name) for name in names]
+    seen: set[tuple[str, str]] = set()
+    while waiting:
+        requirement = waiting.pop()
+        name = canonicalize_name(requirement.name)
+        if name not in requires:
+            raise LockError(f"the layers need '{name}', which is not locked")
+        for extra in {"", *requirement.extras} - {extra for known, extra in seen if known == name}:
+            seen.add((name, extra))
+            environment = {**target.markers, "extra": extra}
+            lines = (Requirement(line) for line in requires[name])
+            waiting += [need for need in lines if not need.marker or need.marker.evaluate(dict(environment))]
+    return frozenset(name for name, _ in seen)

@@ -1,0 +1,67 @@
+"""The table of stages: one Lambda function each."""
+
+from dataclasses import dataclass
+
+METRICS_NAMESPACE = "Tidemill"
+
+EVERY_FUNCTION = ("core", "powertools")
+"""The layers that every function has, beside its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """`layers` come after `EVERY_FUNCTION`; `environment` names resources, whose values the stack knows."""
+
+    name: str
+    layers: tuple[str, ...] = ()
+    environment: tuple[str, ...]
+    timeout: int
+    memory: int
+
+    @property
+    def all_layers(self) -> tuple[str, ...]:
+        return (*EVERY_FUNCTION, *self.layers)
+
+
+STAGES = (
+    Stage(name="claim", environment=("REGISTRY_TABLE",), timeout=30, memory=256),
+    Stage(
+        name="prepare",
+        layers=("data",),
+        environment=("DATA_BUCKET", "CAPTURE_BUCKET", "REGISTRY_TABLE"),
+        timeout=900,
+        memory=4096,
+    ),
+    Stage(
+        name="train",
+        layers=("ml", "export"),
+        environment=("DATA_BUCKET", "MODEL_BUCKET"),
+        timeout=900,
+        memory=4096,
+    ),
+    Stage(
+        name="validate",
+        layers=("ml", "export"),
+        environment=("DATA_BUCKET", "MODEL_BUCKET", "REGISTRY_TABLE"),
+        timeout=900,
+        memory=4096,
+    ),
+    Stage(name="deploy", environment=("MODEL_BUCKET", "REGISTRY_TABLE"), timeout=60, memory=256),
+    Stage(name="notify", environment=("REGISTRY_TABLE", "NOTICE_TOPIC"), timeout=30, memory=256),
+    # 29 s: API Gateway gives up on its integration then.
+    Stage(
+        name="infer",
+        layers=("serve",),
+        environment=("MODEL_BUCKET", "CAPTURE_BUCKET", "REGISTRY_TABLE"),
+        timeout=29,
+        memory=1024,
+    ),
+    Stage(name="list_models", environment=("REGISTRY_TABLE",), timeout=30, memory=256),
+    Stage(
+        name="monitor",
+        layers=("data",),
+        environment=("DATA_BUCKET", "MODEL_BUCKET", "CAPTURE_BUCKET", "REGISTRY_TABLE"),
+        timeout=900,
+        memory=2048,
+    ),
+)

@@ -1,0 +1,79 @@
+import json
+
+import pytest
+
+from tests.infra.conftest import Synthesized
+from tests.infra.template import Template
+
+ROUTES = {
+    "GET /health",
+    "GET /models",
+    "GET /models/{model}",
+    "POST /models/{model}/predict",
+    "POST /models/{model}/labels",
+}
+
+
+def routes(template: Template) -> dict[str, str]:
+    """`GET /path` → its authorisation."""
+    resources = template.of_type("AWS::ApiGateway::Resource")
+
+    def path(name: str) -> str:
+        if name not in resources:
+            return ""
+        return f"{path(template.show(resources[name]['ParentId']))}/{resources[name]['PathPart']}"
+
+    return {
+        f"{method['HttpMethod']} {path(template.show(method['ResourceId']))}": method["AuthorizationType"]
+        for method in template.of_type("AWS::ApiGateway::Method").values()
+    }
+
+
+def test_api_has_the_documented_routes_only(template: Template) -> None:
+    assert set(routes(template)) == ROUTES
+
+
+@pytest.mark.parametrize("environment", ["dev", "prod"])
+def test_all_but_health_must_be_signed_in_the_cloud(synthesized: Synthesized, environment: str) -> None:
+    authorizations = routes(synthesized(environment))
+    assert authorizations.pop("GET /health") == "NONE"
+    assert set(authorizations.values()) == {"AWS_IAM"}
+
+
+def test_calls_are_not_signed_on_the_local_cloud(synthesized: Synthesized) -> None:
+    assert set(routes(synthesized("local")).values()) == {"NONE"}
+
+
+def test_every_route_is_answered_by_infer(template: Template) -> None:
+    (infer,) = [
+        name
+        for name, function in template.of_type("AWS::Lambda::Function").items()
+        if function is template.functions["infer"]
+    ]
+    integrations = [method["Integration"] for method in template.of_type("AWS::ApiGateway::Method").values()]
+    assert {integration["Type"] for integration in integrations} == {"AWS_PROXY"}
+    assert all(f"functions/{infer}/invocations" in template.show(integration["Uri"]) for integration in integrations)
+
+
+def test_stage_is_v1_and_throttled_and_writes_an_access_log(template: Template) -> None:
+    stage = template.the("AWS::ApiGateway::Stage")
+    assert stage["StageName"] == "v1"
+    (settings,) = stage["MethodSettings"]
+    assert (settings["ThrottlingRateLimit"], settings["ThrottlingBurstLimit"]) == (50, 100)
+    assert template.show(stage["AccessLogSetting"]["DestinationArn"]) in template.of_type("AWS::Logs::LogGroup")
+
+
+def test_access_log_tells_nothing_of_who_called(template: Template) -> None:
+    fields = json.loads(template.the("AWS::ApiGateway::Stage")["AccessLogSetting"]["Format"])
+    assert not {"ip", "user", "caller"} & set(fields)
+
+
+def test_api_is_regional(template: Template) -> None:
+    assert template.the("AWS::ApiGateway::RestApi")["EndpointConfiguration"]["Types"] == ["REGIONAL"]
+
+
+def test_role_that_writes_access_logs_outlives_the_stack(template: Template) -> None:
+    # It is set once an account and region: without it other APIs of the account would lose their logs.
+    (account,) = template.of_type("AWS::ApiGateway::Account").values()
+    role = template.show(account["CloudWatchRoleArn"])
+    assert template.policies_of(role) == ["Retain", "Retain"]

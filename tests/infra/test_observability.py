@@ -1,0 +1,133 @@
+from pathlib import Path
+
+import pytest
+
+from infra.app import NO_BUNDLING, synthesize
+from infra.stages import STAGES
+from tests.infra.conftest import Synthesized
+from tests.infra.template import Template
+from tests.infra.test_storage import refuses_plain_http
+
+PAID_BY_USE = {
+    "AWS::ApiGateway::Account",
+    "AWS::ApiGateway::Deployment",
+    "AWS::ApiGateway::Method",
+    "AWS::ApiGateway::Resource",
+    "AWS::ApiGateway::RestApi",
+    "AWS::ApiGateway::Stage",
+    "AWS::CloudWatch::Alarm",
+    "AWS::CloudWatch::Dashboard",
+    "AWS::DynamoDB::Table",
+    "AWS::Events::Rule",
+    "AWS::IAM::Policy",
+    "AWS::IAM::Role",
+    "AWS::Lambda::Function",
+    "AWS::Lambda::LayerVersion",
+    "AWS::Lambda::Permission",
+    "AWS::Logs::LogGroup",
+    "AWS::S3::Bucket",
+    "AWS::S3::BucketPolicy",
+    "AWS::SNS::Subscription",
+    "AWS::SNS::Topic",
+    "AWS::SNS::TopicPolicy",
+    "AWS::SQS::Queue",
+    "AWS::SQS::QueuePolicy",
+    "AWS::StepFunctions::StateMachine",
+}
+
+OUTPUTS = {
+    "DataBucket",
+    "ModelBucket",
+    "CaptureBucket",
+    "RegistryTable",
+    "PipelineArn",
+    "MonitoringArn",
+    "EndpointUrl",
+    "NoticeTopicArn",
+}
+
+
+def alarmed(template: Template) -> set[tuple[str, str]]:
+    """What is watched: a metric and the logical id of what it is of."""
+    return {
+        (alarm["MetricName"], template.show(alarm["Dimensions"][0]["Value"]))
+        for alarm in template.of_type("AWS::CloudWatch::Alarm").values()
+    }
+
+
+def test_nothing_is_billed_by_the_hour(template: Template) -> None:
+    assert {resource["Type"] for resource in template.body["Resources"].values()} <= PAID_BY_USE
+    assert not any("ProvisionedConcurrencyConfig" in str(one) for one in template.body["Resources"].values())
+
+
+def test_api_has_no_cache_which_would_be_billed_by_the_hour(template: Template) -> None:
+    assert "CacheClusterEnabled" not in template.the("AWS::ApiGateway::Stage")
+
+
+@pytest.mark.parametrize("environment", ["local", "dev", "prod"])
+def test_outputs_are_what_the_command_reads(synthesized: Synthesized, environment: str) -> None:
+    assert set(synthesized(environment).outputs) == OUTPUTS
+
+
+def test_names_of_buckets_and_tables_are_left_to_cloudformation(template: Template) -> None:
+    assert not any("BucketName" in bucket for bucket in template.of_type("AWS::S3::Bucket").values())
+    assert "TableName" not in template.the("AWS::DynamoDB::Table")
+
+
+def test_errors_of_every_function_alarm(template: Template) -> None:
+    functions = template.of_type("AWS::Lambda::Function")
+    assert {name for metric, name in alarmed(template) if metric == "Errors"} == set(functions)
+    assert len(functions) == len(STAGES)
+
+
+def test_failures_of_every_machine_alarm(template: Template) -> None:
+    machines = set(template.of_type("AWS::StepFunctions::StateMachine"))
+    watched = alarmed(template)
+    assert {name for metric, name in watched if metric == "ExecutionsFailed"} == machines
+    assert {name for metric, name in watched if metric == "ExecutionsTimedOut"} == machines
+
+
+def test_dead_letters_of_every_queue_alarm(template: Template) -> None:
+    queues = {f"{name}" for name in template.of_type("AWS::SQS::Queue")}
+    watched = {name for metric, name in alarmed(template) if metric == "ApproximateNumberOfMessagesVisible"}
+    assert watched == queues
+
+
+def test_api_alarms_on_errors_and_on_its_slowest_answers(template: Template) -> None:
+    assert {metric for metric, _ in alarmed(template)} >= {"5XXError", "Latency"}
+    alarms = template.of_type("AWS::CloudWatch::Alarm").values()
+    (latency,) = [alarm for alarm in alarms if alarm["MetricName"] == "Latency"]
+    assert latency["ExtendedStatistic"] == "p99"
+
+
+def test_every_alarm_tells_the_topic_and_is_silent_without_data(template: Template) -> None:
+    alarms = template.of_type("AWS::CloudWatch::Alarm").values()
+    topic = template.outputs["NoticeTopicArn"]
+    assert all([template.show(action) for action in alarm["AlarmActions"]] == [topic] for alarm in alarms)
+    assert {alarm["TreatMissingData"] for alarm in alarms} == {"notBreaching"}
+
+
+def test_topic_refuses_what_does_not_come_by_tls(template: Template) -> None:
+    assert refuses_plain_http(template, "AWS::SNS::TopicPolicy", "Topics", template.outputs["NoticeTopicArn"])
+
+
+def test_alarms_of_this_account_may_publish(template: Template) -> None:
+    # A topic with a policy has lost the default one, by which alarms could.
+    statements = template.the("AWS::SNS::TopicPolicy")["PolicyDocument"]["Statement"]
+    (allowed,) = [statement for statement in statements if statement["Effect"] == "Allow"]
+    assert allowed["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    assert allowed["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+
+
+def test_nobody_gets_mail_unless_an_address_is_given(template: Template) -> None:
+    assert not template.of_type("AWS::SNS::Subscription")
+
+
+def test_notices_go_to_the_address_of_the_context(tmp_path: Path) -> None:
+    synthesize({**NO_BUNDLING, "notice_email": "ops@example.com"}, outdir=tmp_path)
+    subscription = Template.load(tmp_path / "Tidemill-dev.template.json").the("AWS::SNS::Subscription")
+    assert (subscription["Protocol"], subscription["Endpoint"]) == ("email", "ops@example.com")
+
+
+def test_there_is_one_dashboard(template: Template) -> None:
+    assert template.the("AWS::CloudWatch::Dashboard")["DashboardName"] == "Tidemill-dev"

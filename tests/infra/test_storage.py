@@ -1,0 +1,107 @@
+from typing import Any
+
+import pytest
+
+from infra.storage import UPLOADS
+from tests.infra.conftest import Synthesized
+from tests.infra.template import Properties, Template
+
+BUCKETS = ("DataBucket", "ModelBucket", "CaptureBucket")
+
+
+def bucket(template: Template, name: str) -> Properties:
+    return template.of_type("AWS::S3::Bucket")[template.outputs[name]]
+
+
+def rules(template: Template, name: str) -> dict[str, dict[str, Any]]:
+    return {rule["Id"]: rule for rule in bucket(template, name)["LifecycleConfiguration"]["Rules"]}
+
+
+def refuses_plain_http(template: Template, kind: str, field: str, name: str) -> bool:
+    """Whether the policy of `name` denies what does not come by TLS."""
+    documents = [one["PolicyDocument"] for one in template.of_type(kind).values() if name in str(one[field])]
+    return any(
+        statement["Effect"] == "Deny" and statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+        for document in documents
+        for statement in document["Statement"]
+        if "Condition" in statement
+    )
+
+
+def test_there_are_no_buckets_but_the_three(template: Template) -> None:
+    assert set(template.of_type("AWS::S3::Bucket")) == {template.outputs[name] for name in BUCKETS}
+
+
+@pytest.mark.parametrize("name", BUCKETS)
+def test_bucket_blocks_all_public_access(template: Template, name: str) -> None:
+    assert set(bucket(template, name)["PublicAccessBlockConfiguration"].values()) == {True}
+    assert len(bucket(template, name)["PublicAccessBlockConfiguration"]) == 4
+
+
+@pytest.mark.parametrize("name", BUCKETS)
+def test_bucket_is_encrypted(template: Template, name: str) -> None:
+    (rule,) = bucket(template, name)["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert rule["ServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+
+
+@pytest.mark.parametrize("name", BUCKETS)
+def test_bucket_refuses_what_does_not_come_by_tls(template: Template, name: str) -> None:
+    assert refuses_plain_http(template, "AWS::S3::BucketPolicy", "Bucket", template.outputs[name])
+
+
+@pytest.mark.parametrize("name", BUCKETS)
+def test_incomplete_uploads_are_aborted(template: Template, name: str) -> None:
+    assert rules(template, name)["incomplete"]["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
+
+
+@pytest.mark.parametrize("name", ["DataBucket", "ModelBucket"])
+def test_bucket_is_versioned_and_forgets_old_versions(template: Template, name: str) -> None:
+    assert bucket(template, name)["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert rules(template, name)["noncurrent"]["NoncurrentVersionExpiration"] == {"NoncurrentDays": 30}
+
+
+def test_candidates_expire_and_models_do_not(template: Template) -> None:
+    expiring = {rule.get("Prefix") for rule in rules(template, "ModelBucket").values() if "ExpirationInDays" in rule}
+    assert expiring == {"candidates/"}
+
+
+@pytest.mark.parametrize(("environment", "days"), [("dev", 30), ("prod", 400)])
+def test_captures_expire_after_the_days_of_the_environment(
+    synthesized: Synthesized, environment: str, days: int
+) -> None:
+    assert rules(synthesized(environment), "CaptureBucket")["captures"]["ExpirationInDays"] == days
+
+
+def test_only_the_data_bucket_sends_events(template: Template) -> None:
+    sending = {name for name in BUCKETS if "NotificationConfiguration" in bucket(template, name)}
+    assert sending == {"DataBucket"}
+
+
+def test_registry_is_paid_on_demand_and_can_be_restored_to_any_second(template: Template) -> None:
+    table = template.the("AWS::DynamoDB::Table")
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+    assert table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"]
+    assert [key["AttributeName"] for key in table["KeySchema"]] == ["pk", "sk"]
+
+
+def test_data_of_production_outlives_the_stack(synthesized: Synthesized) -> None:
+    production = synthesized("prod")
+    kept = [*BUCKETS, "RegistryTable"]
+    assert all(production.policies_of(production.outputs[name]) == ["Retain", "Retain"] for name in kept)
+    assert production.the("AWS::DynamoDB::Table")["DeletionProtectionEnabled"]
+
+
+def test_data_of_development_goes_with_the_stack(template: Template) -> None:
+    assert all(template.policies_of(template.outputs[name]) == ["Delete", "Delete"] for name in BUCKETS)
+
+
+@pytest.mark.parametrize("stage", ["prepare", "train", "validate", "deploy", "infer", "monitor"])
+def test_no_stage_writes_where_an_upload_would_start_a_run(template: Template, stage: str) -> None:
+    written = {sentence for sentence in template.function_may(stage) if sentence.startswith("write DataBucket")}
+    assert all(not UPLOADS.startswith(place(sentence)) for sentence in written)
+    assert all(not place(sentence).startswith(UPLOADS) for sentence in written)
+
+
+def place(sentence: str) -> str:
+    """`write DataBucket/datasets/*` → `datasets/`."""
+    return sentence.partition("/")[2].removesuffix("*")
