@@ -1,4 +1,7 @@
-"""The HTTP API: every path is a resource of its own, and all of them are answered by `infer`."""
+"""The HTTP API: `infer` answers every path, so that what does not exist is told in the same words as the rest.
+
+A caller's policy can still name single paths: IAM sees the path of the request, not the resource that took it.
+"""
 
 from aws_cdk import RemovalPolicy
 from aws_cdk.aws_apigateway import (
@@ -61,9 +64,4 @@ class Api(Construct):
         # CDK's own output, which the stack gives under the name that the command knows.
         self.rest.node.try_remove_child("Endpoint")
         self.rest.root.add_resource("health").add_method("GET", authorization_type=AuthorizationType.NONE)
-        models = self.rest.root.add_resource("models")
-        models.add_method("GET")
-        model = models.add_resource("{model}")
-        model.add_method("GET")
-        model.add_resource("predict").add_method("POST")
-        model.add_resource("labels").add_method("POST")
+        self.rest.root.add_proxy(any_method=True)

@@ -34,7 +34,8 @@ class Layers(Construct):
         return [self._by_name[layer] for layer in stage.all_layers]
 
     def _contents(self, root: Path, environment: Environment) -> dict[str, Code]:
-        if Stack.of(self).bundling_required:
+        # The local cloud runs handlers with the interpreter's own packages: built layers would only shadow them.
+        if Stack.of(self).bundling_required and environment.name != "local":
             bundle = bundling.build(environment.target, root)
             bundling.check(bundle, root)
             if bundling.find_compiler(environment.target) is None:

@@ -19,7 +19,7 @@ STEPS: Sequence[tuple[str, Sequence[str]]] = (
     ("integration", [*PYTEST, "tests/integration"]),
     ("statemachines", [*PYTEST, "tests/statemachines"]),
     ("infra", [*PYTEST, "tests/infra"]),
-    ("e2e", [*PYTEST, "tests/e2e", "-m", "not slow"]),
+    ("e2e", [*PYTEST, "tests/e2e"]),
 )
 
 

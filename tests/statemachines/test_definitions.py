@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from tidemill import errors
-from tidemill.contracts import INVALID
 
 FILES = sorted((Path(__file__).parents[2] / "statemachines").glob("*.asl.json"))
 OF_AWS = ("States.", "Lambda.", "StepFunctions.")
@@ -53,7 +52,7 @@ def test_nothing_is_retried_whatever_it_was(machine: dict[str, Any]) -> None:
 def test_input_errors_are_never_retried(machine: dict[str, Any]) -> None:
     for _, state in states(machine):
         for rule in state.get("Retry", []):
-            assert INVALID.isdisjoint(rule["ErrorEquals"])
+            assert not [error for error in rule["ErrorEquals"] if error.startswith("Invalid")]
 
 
 def test_every_transition_leads_to_a_state_of_its_machine(machine: dict[str, Any]) -> None:

@@ -14,8 +14,9 @@ from tidemill.errors import InvalidRequest, InvalidSpec, InvalidUpload, NotFound
 from tidemill.schema import Column, Schema
 from tidemill.spec import ModelSpec, Quality, model_name, parse_spec
 from tidemill.stages.assemble import Accepted, assemble
+from tidemill.stages.classes import class_texts
 from tidemill.stages.metrics import METRICS, default_metric
-from tidemill.stages.prepare import Partition, class_texts, clean, first_schema
+from tidemill.stages.prepare import Partition, clean, first_schema
 from tidemill.stages.tables import RawTable, read_table
 from tidemill_cli import specfile
 from tidemill_cli.console import Result, Table
@@ -73,9 +74,7 @@ def init(
 def show_spec(session: Session, model: str) -> Result:
     text = session.target.spec(model_name(model))
     if text is None:
-        raise NotFound(
-            f"model {model!r} has no spec: write one with `tidemill init {model} FILE --target COLUMN`"
-        )
+        raise NotFound(f"model {model!r} has no spec: write one with `tidemill init {model} FILE --target COLUMN`")
     return Result({"model": model, "spec": text}, [text.rstrip("\n")])
 
 
@@ -127,9 +126,7 @@ def _bad_rows(partition: Partition, spec: ModelSpec) -> list[str]:
     bad, rows = partition.account["quarantined"], partition.account["rows_read"]
     if not bad:
         return []
-    reasons = "; ".join(
-        f"{count:,} × {reason}" for reason, count in list(partition.account["reasons"].items())[:5]
-    )
+    reasons = "; ".join(f"{count:,} × {reason}" for reason, count in list(partition.account["reasons"].items())[:5])
     verdict = "will be quarantined"
     if bad > spec.quality.max_rejected * rows:
         verdict = (

@@ -98,9 +98,10 @@ class Claimed:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The data set of a run, or why there is none: `duplicate` when its content was trained on before."""
+    """The data set of a run, or why there is none: `duplicate` when its content was trained on before, `invalid` when
+    the sender must act. That is an answer and not an error: no alarm rings for a file with a mistake in it."""
 
-    status: Literal["ready", "duplicate"]
+    status: Literal["ready", "duplicate", "invalid"]
     dataset: str = ""
     candidates: Sequence[str] = ()
     rows: int = 0
@@ -204,12 +205,10 @@ class Outcome:
         model, run = event["model"], event["run"]
         report = judged.get("report") or prepared.get("report", "")
         if "error" in event:
-            name, reasons = event["error"]["Error"], [describe_error(event["error"])]
-            status: Status = "invalid" if name in INVALID else "failed"
-            return cls(model, run, status, judged.get("version"), reasons, report)
-        if prepared.get("status") == "duplicate":
-            return cls(model, run, "duplicate", None, prepared["reasons"])
-        status = "promoted" if judged["promote"] else "rejected"
+            return cls(model, run, "failed", judged.get("version"), [describe_error(event["error"])], report)
+        if prepared["status"] != "ready":
+            return cls(model, run, prepared["status"], None, prepared["reasons"], report)
+        status: Status = "promoted" if judged["promote"] else "rejected"
         return cls(model, run, status, judged["version"], judged["reasons"], report)
 
     def to_event(self) -> dict[str, Any]:
@@ -256,10 +255,6 @@ class Checked:
         return asdict(self)
 
 
-INVALID = frozenset({"InvalidUpload", "InvalidSpec"})
-"""Errors that are the sender's to mend: the run ends as `invalid`, not as `failed`."""
-
-
 def describe_error(error: Mapping[str, str]) -> str:
     """A caught error of a state machine, `{"Error", "Cause"}`, as one sentence."""
     cause = error.get("Cause", "")
@@ -268,7 +263,7 @@ def describe_error(error: Mapping[str, str]) -> str:
     except ValueError:
         document = None
     message = document.get("errorMessage", cause) if isinstance(document, dict) else cause
-    return message if error["Error"] in INVALID else f"{error['Error']}: {message}"
+    return f"{error['Error']}: {message}"
 
 
 def run_id(*parts: str) -> str:

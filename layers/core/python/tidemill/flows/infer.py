@@ -10,7 +10,8 @@ from tidemill.aws.registry import Champion
 from tidemill.aws.stores import Stores
 from tidemill.errors import InvalidRequest, ModelIncompatible, NotFound, StoreUnavailable
 from tidemill.flows.captures import Captures, Record
-from tidemill.stages.serve import Answers, Row, ServedModel, class_name
+from tidemill.stages.classes import class_name
+from tidemill.stages.serve import Answers, Row, ServedModel
 
 FRESH = 5.0
 """Seconds for which the champion pointer is believed before it is read again."""

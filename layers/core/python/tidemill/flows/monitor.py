@@ -19,12 +19,12 @@ from tidemill.profile import Profile
 from tidemill.reports.drift import render
 from tidemill.schema import Column, Columns, Schema
 from tidemill.spec import ModelSpec, parse_spec
+from tidemill.stages.classes import class_name
 from tidemill.stages.drift import DriftPolicy, DriftReport, detect
 from tidemill.stages.feed import feed_problems
 from tidemill.stages.metrics import metric
 from tidemill.stages.performance import Performance, measure
 from tidemill.stages.retrain import Decision, Findings, past_run, permitted, triage
-from tidemill.stages.serve import class_name
 
 Document = dict[str, Any]
 _HISTORY = 30

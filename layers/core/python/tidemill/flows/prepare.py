@@ -14,7 +14,7 @@ from tidemill.aws.paths import dataset_prefix, partition_prefix, schema_key, spe
 from tidemill.aws.registry import Item
 from tidemill.aws.stores import Stores
 from tidemill.contracts import Claimed, Prepared, Upload
-from tidemill.errors import InvalidUpload, NotFound, StoreUnavailable
+from tidemill.errors import InvalidInput, InvalidUpload, NotFound, StoreUnavailable
 from tidemill.flows.captures import Captures, Record
 from tidemill.profile import profile
 from tidemill.reports.prepare import render
@@ -41,23 +41,23 @@ class _Source:
 
 
 def prepare(claimed: Claimed, stores: Stores, now: datetime) -> Prepared:
-    """Raises `InvalidUpload` or `InvalidSpec` with all that the sender must mend; then nothing has changed
-    but the quarantine and the report that show it."""
-    text, spec = read_spec(stores, claimed.model)
-    source = _uploaded(claimed.upload, spec, stores) if claimed.upload else _labelled(claimed, spec, stores, now)
-    if source is None:
-        return _only_accepted(claimed, text, spec, stores)
+    """What the sender must mend comes back as `invalid`, every problem named; then nothing has changed but the
+    quarantine and the report that show it."""
+    try:
+        text, spec = read_spec(stores, claimed.model)
+        source = _uploaded(claimed.upload, spec, stores) if claimed.upload else _labelled(claimed, spec, stores, now)
+        if source is None:
+            return _only_accepted(claimed, text, spec, stores)
+    except InvalidInput as error:
+        return Prepared("invalid", reasons=error.problems)
     owner = stores.registry.claim_partition(claimed.model, source.content, claimed.run)
     if owner:
-        return Prepared(
-            "duplicate",
-            reasons=[f"{source.name} has the content that run {owner} was started with, under the same spec"],
-        )
+        reason = f"{source.name} has the content that run {owner} was started with, under the same spec"
+        return Prepared("duplicate", reasons=[reason])
     try:
         return _join(claimed, source, text, spec, stores, now)
-    except InvalidUpload as error:
-        _show_rejection(claimed, source, error, stores)
-        raise
+    except InvalidInput as error:
+        return Prepared("invalid", reasons=error.problems, report=_show_rejection(claimed.model, source, error, stores))
 
 
 def read_spec(stores: Stores, model: str) -> tuple[str, ModelSpec]:
@@ -196,22 +196,23 @@ def _write_partition(model: str, source: _Source, partition: Partition, schema: 
     stores.data.put_html(f"{prefix}report.html", page)
 
 
-def _show_rejection(claimed: Claimed, source: _Source, error: InvalidUpload, stores: Stores) -> None:
-    prefix = partition_prefix(claimed.model, source.content)
+def _show_rejection(model: str, source: _Source, error: InvalidInput, stores: Stores) -> str:
+    """Write the account, the quarantine and the report of what was not accepted; the report's key."""
+    prefix = partition_prefix(model, source.content)
+    rejected: tuple[Rejected, ...] = error.rejected if isinstance(error, InvalidUpload) else ()
     account = {
         "source": source.name,
         "rows_read": source.table.rows_read,
         "accepted": 0,
-        "quarantined": len({entry.row for entry in error.rejected}),
+        "quarantined": len({entry.row for entry in rejected}),
         "duplicates": 0,
         "invalid": error.problems,
         "warnings": list(source.table.warnings),
     }
     stores.data.put_json(f"{prefix}account.json", account)
-    _write_quarantine(prefix, error.rejected, source.name, stores)
-    page = render(account, None, quarantine=_shown(error.rejected))
-    stores.data.put_html(f"{prefix}report.html", page)
-    stores.registry.note_run(claimed.model, claimed.run, report=f"{prefix}report.html")
+    _write_quarantine(prefix, rejected, source.name, stores)
+    stores.data.put_html(f"{prefix}report.html", render(account, None, quarantine=_shown(rejected)))
+    return f"{prefix}report.html"
 
 
 def _write_quarantine(prefix: str, rejected: tuple[Rejected, ...], name: str, stores: Stores) -> None:

@@ -13,7 +13,7 @@ from tidemill.errors import InvalidUpload
 from tidemill.profile import Profile, profile
 from tidemill.schema import Column, Columns, Schema
 from tidemill.spec import ModelSpec
-from tidemill.stages.prepare import class_texts
+from tidemill.stages.classes import class_texts
 
 EXAMPLES = 16
 

@@ -14,8 +14,10 @@ import pandas as pd
 
 from tidemill.errors import InvalidSpec, InvalidUpload
 from tidemill.schema import Column, Columns, Role, Schema, extend
-from tidemill.spec import Kind, ModelSpec, Task
+from tidemill.spec import ModelSpec, Task
+from tidemill.stages.classes import class_texts
 from tidemill.stages.columns import Parsed, infer_kind, infer_target_kind, parse
+from tidemill.stages.metrics import metric
 from tidemill.stages.tables import RawTable, Rejected
 
 MAX_CATEGORIES = 1_000
@@ -66,6 +68,15 @@ def first_schema(raw: RawTable, spec: ModelSpec) -> Schema:
     return _with_task(schema, raw, spec)
 
 
+def check_metric(spec: ModelSpec, task: Task) -> None:
+    """Raises `InvalidSpec` for a metric that the task does not know, before any time is spent on training."""
+    if spec.train.metric:
+        try:
+            metric(spec.train.metric, task)
+        except ValueError as error:
+            raise InvalidSpec(f"train.metric: {error}") from None
+
+
 def same_model(schema: Schema, spec: ModelSpec) -> Schema:
     """The stored schema under a newer spec: roles may change, kinds and the target may not."""
     problems = []
@@ -93,6 +104,7 @@ def clean(raw: RawTable, spec: ModelSpec, schema: Schema, *, source: str) -> tup
 
     Raises `InvalidUpload` when columns are missing or more rows than the spec allows cannot be used.
     """
+    check_metric(spec, schema.task)
     schema, warnings = _match_columns(raw, spec, schema)
     warnings = [*raw.warnings, *warnings]
     typed = _type_columns(raw, schema)
@@ -128,17 +140,6 @@ def row_keys(columns: Columns, schema: Schema) -> npt.NDArray[np.uint64]:
     frame = pd.DataFrame({name: columns[name] for name in names})
     hashes: npt.NDArray[np.uint64] = np.asarray(pd.util.hash_pandas_object(frame, index=False, hash_key=_HASH_KEY))
     return hashes
-
-
-def class_texts(values: npt.NDArray[Any], kind: Kind) -> npt.NDArray[Any]:
-    """A typed target's values as class names: 'true', '3', 'setosa'; None where missing."""
-    if kind == "boolean":
-        return np.array([None if v != v else ("true" if v else "false") for v in values], dtype=object)
-    if kind == "numeric":
-        return np.array([None if v != v else f"{v:.15g}" for v in values], dtype=object)
-    if kind == "datetime":
-        return np.array([None if np.isnat(v) else str(v) for v in values], dtype=object)
-    return values
 
 
 def _role(name: str, spec: ModelSpec) -> Role:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from tidemill.encoding import Matrix, RowEncoder, Value, read_value
 from tidemill.errors import InvalidRequest, ModelIncompatible
 from tidemill.schema import Column, Schema
+from tidemill.stages.classes import class_value
 from tidemill.stages.onnx_model import OnnxModel
 
 GOLDEN_TOLERANCE = 1e-5
@@ -151,30 +152,6 @@ class InvalidRows(InvalidRequest):
         self.fields = list(fields[:_MOST_PROBLEMS])
         names = list(dict.fromkeys(str(entry["field"]) for entry in fields))
         super().__init__(f"{len(fields)} values cannot be used, in {', '.join(map(repr, names[:20]))}")
-
-
-def class_value(name: str, target: Column) -> str | float | bool:
-    """A class as the target column had it: true, 3, 'setosa'."""
-    if target.kind == "boolean":
-        return name == "true"
-    if target.kind == "numeric":
-        number = float(name)
-        return int(number) if number == int(number) else number
-    return name
-
-
-def class_name(label: object, target: Column) -> str | None:
-    """The class that a label means, None when it can mean none; the inverse of `class_value`, and text is taken
-    as CSV has it."""
-    try:
-        value = read_value(target, float(label) if target.kind == "numeric" and isinstance(label, str) else label)
-    except ValueError:
-        return None
-    if value is None:
-        return None
-    if target.kind == "boolean":
-        return "true" if value else "false"
-    return f"{value:.15g}" if isinstance(value, float) else str(value)
 
 
 def _flag(column: Column, value: Value, notes: _Notes) -> None:
