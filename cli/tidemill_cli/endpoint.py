@@ -73,9 +73,7 @@ class Endpoint:
             raise _refusal(status, document, chunk)
         return document
 
-    def _send(
-        self, method: str, path: str, body: bytes | None
-    ) -> tuple[int, Mapping[str, str], dict[str, Any]]:
+    def _send(self, method: str, path: str, body: bytes | None) -> tuple[int, Mapping[str, str], dict[str, Any]]:
         url = f"{self._target.url}{path}"
         request = AWSRequest(method, url, {"Content-Type": "application/json"} if body else {}, body)
         if self._target.sign:
@@ -138,9 +136,7 @@ def _json(content: bytes) -> dict[str, Any]:
 
 
 def _refusal(status: int, document: Mapping[str, Any], chunk: Chunk | None) -> TidemillError:
-    sentence = str(
-        document.get("detail") or document.get("message") or document.get("Message") or "no reason given"
-    )
+    sentence = str(document.get("detail") or document.get("message") or document.get("Message") or "no reason given")
     start = chunk.start if chunk else 0
     if status == 404:
         return NotFound(sentence)
@@ -156,7 +152,5 @@ def _refusal(status: int, document: Mapping[str, Any], chunk: Chunk | None) -> T
 
 
 def _first_fields(fields: Sequence[Mapping[str, Any]], most: int = 5) -> str:
-    shown = [
-        f"row {e['row']} {e['field']!r}: expected {e['expected']}, got {e['got']}" for e in fields[:most]
-    ]
+    shown = [f"row {e['row']} {e['field']!r}: expected {e['expected']}, got {e['got']}" for e in fields[:most]]
     return "; ".join(shown) + ("; …" if len(fields) > most else "")

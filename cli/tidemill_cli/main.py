@@ -25,9 +25,7 @@ from tidemill_cli.session import Session
 _PANEL = "Everywhere"
 _EVERYWHERE: dict[str, Any] = {
     "as_json": (
-        Annotated[
-            bool, typer.Option("--json", help="Print one JSON document on stdout.", rich_help_panel=_PANEL)
-        ],
+        Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.", rich_help_panel=_PANEL)],
         False,
     ),
     "local": (
@@ -42,9 +40,7 @@ _EVERYWHERE: dict[str, Any] = {
     "environment": (
         Annotated[
             Literal["dev", "staging", "prod"] | None,
-            typer.Option(
-                help="Which stack on AWS, Tidemill-ENVIRONMENT; dev if not said.", rich_help_panel=_PANEL
-            ),
+            typer.Option(help="Which stack on AWS, Tidemill-ENVIRONMENT; dev if not said.", rich_help_panel=_PANEL),
         ],
         None,
     ),
@@ -76,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Who reads has read enough; Python would complain once more when it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001
+    except Exception as error:  # noqa: BLE001
         if os.environ.get("TIDEMILL_DEBUG"):
             traceback.print_exc()
         code, sentence = _explained(error)
@@ -84,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
 
 
-def _explained(error: BaseException) -> tuple[int, str]:
+def _explained(error: Exception) -> tuple[int, str]:
     """Exit code and one sentence."""
     notes = "".join(f"; {note}" for note in getattr(error, "__notes__", ()))
     match error:
@@ -98,8 +94,8 @@ def _explained(error: BaseException) -> tuple[int, str]:
             context = getattr(error, "ctx", None)
             hint = f" (see `{context.command_path} --help`)" if context else ""
             return 2, f"{error.format_message().rstrip('.')}{hint}"
-        case KeyboardInterrupt() | typer.Abort():
-            return 1, "interrupted; what was started on the cloud goes on there"
+        case OSError(filename=str(name), strerror=str(reason)):
+            return 1, f"{name}: {reason}"
     sentence = " ".join(str(error).split()) or "no reason given"
     return 1, f"{type(error).__name__}: {sentence} (TIDEMILL_DEBUG=1 shows where)"
 
@@ -126,7 +122,10 @@ def _with_options(function: Callable[..., Any]) -> Callable[..., Any]:
                 context,
                 param_hint="--local",
             )
-        return function(session, **arguments)
+        try:
+            return function(session, **arguments)
+        except KeyboardInterrupt:
+            raise TidemillError("interrupted; what was started on the cloud goes on there") from None
 
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
@@ -168,9 +167,7 @@ def init(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV or Parquet file.", show_default=False)],
     target: Annotated[str, typer.Option(metavar="COLUMN", help="The column to predict.", show_default=False)],
     id: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column that names a row.")] = None,  # noqa: A002
-    time: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="The column that says when it happened.")
-    ] = None,
+    time: Annotated[str | None, typer.Option(metavar="COLUMN", help="The column that says when it happened.")] = None,
     exclude: Annotated[
         list[str] | None,
         typer.Option(metavar="COLUMN", help="A column known only after the fact; may be repeated."),
@@ -178,9 +175,7 @@ def init(
     task: Annotated[
         Literal["classification", "regression"] | None, typer.Option(help="Told from the target if not said.")
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Where to write it; MODEL.toml if not said.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Where to write it; MODEL.toml if not said.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the spec that there is.")] = False,
 ) -> Result:
     """Write a model's spec from data and upload it."""
@@ -227,12 +222,8 @@ def predict(
     rows: Annotated[
         str | None, typer.Argument(metavar="[JSON]", help='An object, a list of them or {"rows": […]}.')
     ] = None,
-    file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Rows in CSV, Parquet, JSON or JSON Lines.")
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the predictions as CSV, too.")
-    ] = None,
+    file: Annotated[Path | None, typer.Option(metavar="FILE", help="Rows in CSV, Parquet, JSON or JSON Lines.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the predictions as CSV, too.")] = None,
 ) -> Result:
     """Predict any number of rows."""
     from tidemill_cli.commands.predict import predict as work
@@ -246,9 +237,7 @@ def predict(
 def label(
     session: Session,
     model: Model,
-    file: Annotated[
-        Path, typer.Option(metavar="FILE", help="Columns id and label: CSV, Parquet, JSON, JSON Lines.")
-    ],
+    file: Annotated[Path, typer.Option(metavar="FILE", help="Columns id and label: CSV, Parquet, JSON, JSON Lines.")],
 ) -> Result:
     """Tell what came true of earlier predictions."""
     from tidemill_cli.commands.predict import label as work
@@ -319,9 +308,7 @@ def rollback(
 def report(
     session: Session,
     model: Model,
-    run: Annotated[
-        str | None, typer.Option(metavar="RUN", help="Of this run; the newest if nothing is said.")
-    ] = None,
+    run: Annotated[str | None, typer.Option(metavar="RUN", help="Of this run; the newest if nothing is said.")] = None,
     version: Annotated[int | None, typer.Option(metavar="N", help="Of this version.", min=1)] = None,
     check: Annotated[str | None, typer.Option(metavar="CHECK", help="Of this check.")] = None,
     out: Annotated[
@@ -350,9 +337,7 @@ def endpoint(session: Session) -> Result:
 def up(
     session: Session,
     deploy: Annotated[bool, typer.Option(help="Without, MiniStack only starts, for `cdk deploy`.")] = True,
-    port: Annotated[
-        int | None, typer.Option(metavar="N", help="Another is taken where it is in use.", min=0)
-    ] = None,
+    port: Annotated[int | None, typer.Option(metavar="N", help="Another is taken where it is in use.", min=0)] = None,
 ) -> Result:
     """Start it, and deploy what has changed."""
     from tidemill_cli.commands.local import up as work

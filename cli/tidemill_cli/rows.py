@@ -83,9 +83,7 @@ def _decode_file(data: bytes, name: str) -> Any:
     except UnicodeDecodeError:
         raise InvalidRequest(f"{name} is not UTF-8 text") from None
     lines = [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
-    if len(lines) > 1 and all(
-        line.lstrip().startswith("{") and line.rstrip().endswith("}") for _, line in lines
-    ):
+    if len(lines) > 1 and all(line.lstrip().startswith("{") and line.rstrip().endswith("}") for _, line in lines):
         return [_decode(line, f"{name} line {number}") for number, line in lines]
     return _decode(text, name)
 
@@ -121,17 +119,13 @@ def _whole(table: RawTable, name: str) -> RawTable:
     """Every row is answered or none is: a line that is no row is not passed over."""
     if table.rejected:
         first = table.rejected[0]
-        raise InvalidRequest(
-            f"{name}: {len(table.rejected):,} lines are no rows; row {first.row} {first.reason}"
-        )
+        raise InvalidRequest(f"{name}: {len(table.rejected):,} lines are no rows; row {first.row} {first.reason}")
     return table
 
 
 def _rows_of_table(table: RawTable, kinds: Mapping[str, Kind]) -> list[Row]:
     columns = [
-        _typed(name, values, kinds[name])
-        if name in kinds
-        else [_plain(value) for value in values.to_pylist()]
+        _typed(name, values, kinds[name]) if name in kinds else [_plain(value) for value in values.to_pylist()]
         for name, values in table.columns.items()
     ]
     names = list(table.columns)

@@ -76,9 +76,7 @@ def _head(model: str, spec: ModelSpec, inferred: Inferred) -> Iterator[str]:
     task = "regression" if schema.task == "regression" else "classification"
     yield f"task = {_value(task)}  # {_comment(schema.task + classes)}"
     yield _named("id", spec.id, "names a row: never a feature, joins labels to predictions")
-    yield _named(
-        "time", spec.time, "when a row happened: the newest rows are held out, instead of random ones"
-    )
+    yield _named("time", spec.time, "when a row happened: the newest rows are held out, instead of random ones")
     yield f"exclude = {_value(list(spec.exclude))}  # never features: what is known only after the fact"
     yield f"holdout = {_value(spec.holdout)}  # share of the rows kept from training, for the gate"
 

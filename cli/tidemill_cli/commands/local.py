@@ -27,9 +27,7 @@ def up(session: Session, *, deploy: bool = True, port: int | None = None) -> Res
 
 def down(_session: Session) -> Result:
     stopped = local_cloud().down()
-    said = (
-        "the local cloud is stopped; what it stores is kept" if stopped else "the local cloud was not running"
-    )
+    said = "the local cloud is stopped; what it stores is kept" if stopped else "the local cloud was not running"
     return Result({"stopped": stopped}, [said])
 
 

@@ -39,9 +39,7 @@ def monitor(
         return Result(document, [table])
     console.say(f"{checked['reason']}: retraining")
     ended = wait(target, model, retrain, console, waiting).result(target)
-    return Result(
-        {**document, "retrain": ended.document}, [table, *ended.text], ended.exit_code, ended.problem
-    )
+    return Result({**document, "retrain": ended.document}, [table, *ended.text], ended.exit_code, ended.problem)
 
 
 def read_window(text: str) -> dict[str, str]:
@@ -66,9 +64,7 @@ def _moment(text: str) -> datetime:
 def _check(target: Target, request: Mapping[str, Any], console: Console, waiting: Waiting) -> dict[str, Any]:
     with console.progress("checking drift and performance"), translated("starting the check"):
         machine = target.outputs["MonitoringArn"]
-        arn = target.states.start_execution(stateMachineArn=machine, input=json.dumps(request))[
-            "executionArn"
-        ]
+        arn = target.states.start_execution(stateMachineArn=machine, input=json.dumps(request))["executionArn"]
         end = waiting.clock() + waiting.seconds
         while (execution := target.states.describe_execution(executionArn=arn))["status"] == "RUNNING":
             if waiting.clock() > end:

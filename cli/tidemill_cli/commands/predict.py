@@ -95,9 +95,7 @@ def _write_csv(path: Path, predictions: Sequence[Mapping[str, Any]], classes: Se
         writer.writerow(["id", "prediction", *(f"probability_{name}" for name in classes)])
         for entry in predictions:
             shares = entry.get("probabilities", {})
-            writer.writerow(
-                [entry["id"], _as_text(entry["prediction"]), *(shares.get(name) for name in classes)]
-            )
+            writer.writerow([entry["id"], _as_text(entry["prediction"]), *(shares.get(name) for name in classes)])
 
 
 def _as_text(prediction: Any) -> Any:

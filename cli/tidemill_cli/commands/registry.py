@@ -69,9 +69,7 @@ def history(session: Session, model: str) -> Result:
         for event in events
     ]
     table = Table(("at", "what", "version", "previous", "who", "why"), rows)
-    return Result(
-        {"model": model, "events": events}, [table if rows else f"nothing has happened to {model} yet"]
-    )
+    return Result({"model": model, "events": events}, [table if rows else f"nothing has happened to {model} yet"])
 
 
 def rollback(session: Session, model: str, to: int | None) -> Result:
@@ -101,9 +99,7 @@ def _model(target: Target, name: str) -> dict[str, Any]:
         "since": champion.since if champion else None,
         "runs": len(found),
         "last_run": {"run": last.run, "status": last.status, "started": last.started} if last else None,
-        "last_check": {key: checks[0].get(key) for key in ("check", "verdict", "action", "reason")}
-        if checks
-        else None,
+        "last_check": {key: checks[0].get(key) for key in ("check", "verdict", "action", "reason")} if checks else None,
     }
 
 

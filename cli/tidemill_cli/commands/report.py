@@ -70,9 +70,7 @@ def report(
 def _of_version(target: Target, model: str, version: int) -> _Page:
     target.registry.version(model, version)
     prefix = version_prefix(model, version)
-    return _Page(
-        f"{prefix}report.html", f"version-{version}", {"version": version}, _verdict(target, prefix), []
-    )
+    return _Page(f"{prefix}report.html", f"version-{version}", {"version": version}, _verdict(target, prefix), [])
 
 
 def _of_check(target: Target, model: str, check: str) -> _Page:
@@ -100,9 +98,7 @@ def _of_run(target: Target, model: str, name: str | None) -> _Page:
     if found.version is not None and found.report.startswith("models/"):
         summary |= _verdict(target, version_prefix(model, found.version))
     about = {"run": found.run, "version": found.version}
-    return _Page(
-        found.report, found.run, about, summary, _quarantine(target, _partition(target, model, found))
-    )
+    return _Page(found.report, found.run, about, summary, _quarantine(target, _partition(target, model, found)))
 
 
 def _run(target: Target, model: str, name: str | None) -> Run:

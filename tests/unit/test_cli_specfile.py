@@ -1,0 +1,65 @@
+"""The spec that `tidemill init` writes is one that the spec's parser reads, whatever the columns are called."""
+
+import re
+import tomllib
+from dataclasses import MISSING, fields
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tidemill.schema import Column, Schema
+from tidemill.spec import Gate, ModelSpec, Monitor, Quality, Retrain, Train, parse_spec
+from tidemill_cli.specfile import Inferred, minimal, write
+
+NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
+
+
+def written(spec: ModelSpec, *columns: Column) -> str:
+    schema = Schema((Column(spec.target, "boolean", "target"), *columns), "binary", ("false", "true"))
+    return write("m", spec, Inferred(schema, "roc_auc", ["brier"], "a.csv", 10))
+
+
+def test_written_spec_says_what_was_asked_and_defaults_elsewhere() -> None:
+    spec = parse_spec(minimal("late", id_="flight", time="departs", exclude=["arrives", "delay"]))
+    read = parse_spec(written(spec))
+    assert (read.target, read.id, read.time, read.exclude) == (
+        "late",
+        "flight",
+        "departs",
+        ("arrives", "delay"),
+    )
+    assert read.task == "classification"
+    assert read.train == Train(metric="roc_auc")
+    assert (read.gate, read.monitor, read.retrain) == (Gate(), Monitor(), Retrain())
+
+
+def test_what_was_not_asked_is_shown_as_a_comment() -> None:
+    text = written(parse_spec(minimal("late")))
+    assert '# id = "COLUMN"' in text
+    assert parse_spec(text).id is None
+
+
+@pytest.mark.parametrize("section", [ModelSpec, Quality, Train, Gate, Monitor, Retrain])
+def test_every_key_that_a_spec_may_have_is_in_the_file(section: type) -> None:
+    text = written(parse_spec(minimal("late")))
+    plain = [f.name for f in fields(section) if f.default is not MISSING and f.name != "columns"]
+    assert [name for name in plain if not re.search(rf"^(# )?{name} = ", text, re.MULTILINE)] == []
+
+
+@given(target=NAMES, other=NAMES, feature=NAMES)
+def test_any_column_name_survives_the_file(target: str, other: str, feature: str) -> None:
+    if target == other:
+        return
+    spec = parse_spec(minimal(target, exclude=[other]))
+    text = written(spec, Column(feature, "numeric", "feature", note="odd\x00note\nline"))
+    assert parse_spec(text).target == target
+    assert parse_spec(text).exclude == (other,)
+    kinds = tomllib.loads(re.sub(r"^# (.*\.kind = )", r"\1", text, flags=re.MULTILINE))["columns"]
+    assert kinds == {feature: {"kind": "numeric"}}
+
+
+def test_a_kind_without_its_comment_sign_fixes_the_column() -> None:
+    text = written(parse_spec(minimal("late")), Column("zip code", "numeric", "feature"))
+    fixed = text.replace('# "zip code".kind = "numeric"', '"zip code".kind = "categorical"')
+    assert parse_spec(fixed).columns["zip code"].kind == "categorical"
