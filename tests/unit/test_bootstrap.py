@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+
 from tidemill.stages.bootstrap import interval, paired_difference
 from tidemill.stages.metrics import METRICS
 

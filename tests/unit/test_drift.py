@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from scipy import stats
+
 from tidemill.profile import Profile, merge, profile
 from tidemill.stages.drift import ColumnDrift, DriftPolicy, DriftReport, detect
 from tidemill.stages.feed import feed_problems

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 from sklearn import metrics as oracle
+
 from tidemill.stages.metrics import METRICS, default_metric, dummy_prediction, metric
 
 ROWS = 400

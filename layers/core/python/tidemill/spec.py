@@ -18,6 +18,7 @@ CANDIDATES = ("linear", "forest", "boosting")
 
 _MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _DURATION = re.compile(r"(\d+) (minute|hour|day|week)s?")
+_LONGEST = timedelta(days=3650)
 
 
 def model_name(name: str) -> str:
@@ -121,7 +122,13 @@ def parse_duration(text: object) -> timedelta:
     match = _DURATION.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         raise ValueError(f"{text!r} is not a duration such as '90 minutes', '1 hour', '2 days'")
-    return timedelta(**{f"{match[2]}s": int(match[1])})
+    try:
+        duration = timedelta(**{f"{match[2]}s": int(match[1])})
+    except OverflowError:
+        duration = timedelta.max
+    if duration > _LONGEST:
+        raise ValueError(f"{text!r} is longer than {_LONGEST.days:,} days")
+    return duration
 
 
 class _Reader:
@@ -173,6 +180,8 @@ class _Reader:
 def _contradictions(spec: ModelSpec) -> Iterator[str]:
     if spec.target in spec.exclude or spec.target in (spec.id, spec.time):
         yield f"target {spec.target!r} cannot be excluded, the id or the time as well"
+    if spec.id and spec.id == spec.time:
+        yield f"column {spec.id!r} cannot be the id and the time at once"
     if spec.gate.mode == "non_inferior" and spec.gate.margin is None:
         yield "gate.mode = 'non_inferior' needs gate.margin, the loss that you would accept"
     if spec.gate.mode == "superior" and spec.gate.margin is not None:
@@ -218,6 +227,13 @@ class _Choice:
         return str(raw)
 
 
+def _window(raw: object) -> timedelta:
+    window = parse_duration(raw)
+    if not window:
+        raise ValueError(f"{raw!r} is no time at all: a window needs at least 1 minute")
+    return window
+
+
 def _patience(raw: object) -> tuple[int, int]:
     match raw:
         case [int(needed), int(windows)] if 1 <= needed <= windows <= 10:
@@ -242,7 +258,7 @@ _READERS: Mapping[tuple[type, str], Any] = {
     (Gate, "confidence"): _Number(0.5, 0.9999),
     (Gate, "margin"): _Number(0, 1e12),
     (Gate, "max_overfit_gap"): _Number(0, 10),
-    (Monitor, "window"): parse_duration,
+    (Monitor, "window"): _window,
     (Monitor, "min_rows"): _Number(30, 10**9, whole=True),
     (Monitor, "false_alarms"): _Number(1e-9, 0.5),
     (Monitor, "patience"): _patience,

@@ -1,5 +1,6 @@
 """Classes have names, as text, wherever they are kept; data, labels and answers have them in the target's own type."""
 
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -42,4 +43,6 @@ def class_name(label: object, target: Column) -> str | None:
         return None
     if target.kind == "boolean":
         return "true" if value else "false"
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=None).isoformat(timespec="microseconds")
     return f"{value:.15g}" if isinstance(value, float) else str(value)

@@ -66,9 +66,12 @@ def parse(column: pa.ChunkedArray, kind: Kind) -> Parsed:
     raw = column
 
     def text(row: int) -> str:
-        return str(raw[row].as_py())[:200]
+        try:
+            return str(raw[row].as_py())[:200]
+        except (ValueError, OverflowError):  # a date that Python cannot hold
+            return f"{raw[row].value} as {column.type}"
 
-    if _is_text(column.type) or kind == "categorical":
+    if _is_text(column.type) or (kind == "categorical" and _has_text(column.type)):
         values, bad = _FROM_TEXT[kind](_clean_text(column))
     else:
         values, bad = _from_typed(column, kind)
@@ -122,10 +125,21 @@ def _booleans_of_text(text: pa.ChunkedArray) -> tuple[npt.NDArray[Any], npt.NDAr
 def _dates_of_text(text: pa.ChunkedArray) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
     present = pc.is_valid(text).to_numpy()
     shaped = pc.fill_null(pc.match_substring_regex(text, _DATETIME), False)
-    series = pc.if_else(shaped, text, None).to_pandas()
+    # One value with nanoseconds would narrow what pandas takes for all others to the years 1677 to 2262.
+    series = pc.replace_substring_regex(pc.if_else(shaped, text, None), r"(\.\d{6})\d+", r"\1").to_pandas()
     moments = pd.to_datetime(series, format="ISO8601", utc=True, errors="coerce")
-    values = moments.dt.tz_localize(None).to_numpy(dtype="datetime64[us]")
-    return values, present & np.isnat(values)
+    return _within_calendar(moments.dt.tz_localize(None).to_numpy(dtype="datetime64[us]"), present)
+
+
+def _within_calendar(
+    moments: npt.NDArray[Any], present: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
+    """Years 1 to 9999: text has no others. A file's own unit may hold more than microseconds can."""
+    if moments.dtype == np.dtype("datetime64[ns]"):
+        moments = moments.astype("datetime64[us]")
+    first, last = (np.datetime64(day).astype(moments.dtype) for day in ("0001-01-01", "9999-12-31T23:59:59.999999"))
+    usable = (moments >= first) & (moments <= last)
+    return np.where(usable, moments, np.datetime64("NaT")).astype("datetime64[us]"), present & ~usable
 
 
 def _categories(text: pa.ChunkedArray) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
@@ -154,8 +168,9 @@ def _from_typed(column: pa.ChunkedArray, kind: Kind) -> tuple[npt.NDArray[Any], 
     if kind == "boolean" and pa.types.is_boolean(column.type):
         return pc.cast(column, pa.float64()).to_numpy(), np.zeros(len(column), dtype=bool)
     if kind == "datetime" and (pa.types.is_timestamp(column.type) or pa.types.is_date(column.type)):
-        moments = pc.cast(column, pa.timestamp("us"), safe=False)
-        return moments.to_numpy().astype("datetime64[us]"), np.zeros(len(column), dtype=bool)
+        return _within_calendar(column.to_numpy(), present)
+    if kind == "categorical":
+        return np.full(len(column), None, dtype=object), present
     nothing = np.full(len(column), np.nan)
     return (nothing.astype("datetime64[us]") if kind == "datetime" else nothing), present
 
@@ -172,7 +187,7 @@ def _clean_text(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def _plain(value: float | None) -> str | None:
     if value is None or value != value:
         return None
-    return str(int(value)) if value == int(value) else repr(value)
+    return str(int(value)) if value.is_integer() else repr(value)
 
 
 def _words(words: frozenset[str]) -> pa.Array:
@@ -186,6 +201,11 @@ def _is_text(kind: pa.DataType) -> bool:
         or pa.types.is_string_view(kind)
         or (pa.types.is_dictionary(kind) and _is_text(kind.value_type))
     )
+
+
+def _has_text(kind: pa.DataType) -> bool:
+    """Every value of the type has a text of its own; bytes and nested values have none."""
+    return not (pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
 def _is_number(kind: pa.DataType) -> bool:

@@ -4,13 +4,13 @@ The artifact that is judged is the one that will serve. Nothing is fitted here.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tidemill.encoding import Matrix, select
+from tidemill.encoding import Matrix, encoded_names, select
 from tidemill.schema import Schema
 from tidemill.stages.bootstrap import interval
 from tidemill.stages.metrics import METRICS, Metric
@@ -85,7 +85,8 @@ def importance(model: OnnxModel, rows: HeldOut, metric: Metric) -> dict[str, flo
     whole = metric.gain(metric.bind(truth, model.predict(matrix))(None))
     losses = {}
     for column in rows.schema.features:
-        places = [i for i, name in enumerate(rows.names) if name == column.name or name.startswith(f"{column.name}.")]
+        parts = encoded_names(replace(rows.schema, columns=(column,)))
+        places = [place for place, name in enumerate(rows.names) if name in parts]
         shuffled = matrix.copy()
         order = np.random.default_rng(SEED).permutation(len(truth))
         shuffled[:, places] = matrix[order][:, places]

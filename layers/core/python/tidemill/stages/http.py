@@ -1,6 +1,7 @@
 """The HTTP contract: routes, bodies, statuses; errors as problem+json (RFC 9457). No AWS."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
@@ -49,17 +50,24 @@ def respond(request: Request, service: Service) -> Response:
     """Never raises for what a client sent."""
     try:
         status, document = _route(request, service)
-    except _TooLarge as error:
-        return problem(413, str(error))
-    except InvalidRows as error:
-        return problem(400, str(error), errors=error.fields)
-    except (InvalidRequest, InvalidSpec) as error:
-        return problem(400, str(error))
-    except NotFound as error:
-        return problem(404, str(error))
-    except _WrongMethod as error:
-        return problem(405, str(error), headers={"Allow": error.allowed})
+    except (InvalidRequest, InvalidSpec, NotFound, _WrongMethod, RecursionError) as error:
+        return _refusal(error)
     return Response(status, document, {"Content-Type": "application/json"})
+
+
+def _refusal(error: Exception) -> Response:
+    match error:
+        case _TooLarge():
+            return problem(413, str(error))
+        case InvalidRows():
+            return problem(400, str(error), errors=error.fields)
+        case NotFound():
+            return problem(404, str(error))
+        case _WrongMethod():
+            return problem(405, str(error), headers={"Allow": error.allowed})
+        case RecursionError():
+            return problem(400, "the body is nested too deeply: send flat rows")
+    return problem(400, str(error))
 
 
 def problem(status: int, detail: str, errors: Sequence[Any] = (), headers: Mapping[str, str] | None = None) -> Response:
@@ -116,10 +124,11 @@ def _body(request: Request) -> Mapping[str, Any]:
     if not request.body:
         raise InvalidRequest("the body is empty: send a JSON object")
     try:
-        document = json.loads(request.body, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise InvalidRequest(f"the body is not valid JSON: {reason}") from None
+        document = json.loads(request.body, parse_constant=_refuse_constant, parse_float=_finite)
+    except ValueError as error:
+        raise InvalidRequest(f"the body is not valid JSON: {error}") from None
+    if b"\\u" in request.body:
+        _check_text(document)
     if not isinstance(document, dict):
         raise InvalidRequest(f"the body must be a JSON object, not {type(document).__name__}")
     return document
@@ -141,3 +150,20 @@ def _list_of(document: Mapping[str, Any], name: str, most: int) -> Sequence[Row]
 
 def _refuse_constant(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not a JSON number")
+
+
+def _finite(text: str) -> float:
+    """1e400 is valid JSON, but nothing that stores or answers it could write it down again."""
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text[:40]} is too large for a number")
+    return number
+
+
+def _check_text(document: object) -> None:
+    """An escape may be half of a character, which no file or store takes."""
+    try:
+        json.dumps(document, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        half = error.object[error.start : error.start + 1]
+        raise InvalidRequest(f"the body is not valid text: {half!r} is half of a character") from None

@@ -13,7 +13,7 @@ from tidemill.spec import Kind
 from tidemill.stages.assemble import Accepted
 from tidemill.stages.columns import parse
 
-KEY = "_key"
+KEY = "_tidemill_key"
 
 
 def to_parquet(columns: Columns, keys: npt.NDArray[np.uint64], schema: Schema) -> bytes:

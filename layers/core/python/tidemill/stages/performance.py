@@ -69,9 +69,9 @@ def measure(
     error = math.hypot(now.standard_error, _float(baseline["standard_error"]))
     earned = metric.gain(_float(baseline["value"])) - metric.gain(dummy)
     lost = metric.gain(_float(baseline["value"])) - metric.gain(now.value)
-    if not all(map(math.isfinite, (error, earned, lost))) or error <= 0 or earned <= 0:
+    if not all(map(math.isfinite, (error, earned, lost))) or earned <= 0:
         return unsaid(f"{metric.name} cannot be computed on the {labelled:,} labelled rows of this window")
-    dropped = lost / error > NormalDist().inv_cdf(CONFIDENCE) and lost / earned >= FLOOR
+    dropped = lost > NormalDist().inv_cdf(CONFIDENCE) * error and lost / earned >= FLOOR
     return Performance(
         "dropped" if dropped else "fine",
         metric.name,

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
 from tidemill.errors import InvalidSpec, InvalidUpload
 from tidemill.schema import Column, Columns, Role, Schema, extend
@@ -49,22 +50,12 @@ class _Typed:
 def first_schema(raw: RawTable, spec: ModelSpec) -> Schema:
     """Kinds, roles and classes as the first upload shows them; raises for a spec that does not fit it."""
     _check_named_columns(raw.columns, spec)
-    columns = []
-    for name, values in raw.columns.items():
-        fixed = spec.columns[name].kind if name in spec.columns else None
-        infer = infer_target_kind if name == spec.target else infer_kind
-        kind, note = (fixed, "set in the spec") if fixed else infer(values)
-        if name == spec.id:
-            kind, note = "categorical", ""
-        role: Role = _role(name, spec) if kind else "unused"
-        columns.append(Column(name, kind or "categorical", role, note=note))
+    columns = [_new_column(name, values, spec) for name, values in raw.columns.items()]
     schema = Schema(tuple(columns), "regression")
     target = next((column for column in columns if column.name == spec.target), None)
     if target is None or target.role == "unused":
         raise InvalidUpload(f"target {spec.target!r} has no usable value: {target.note if target else 'missing'}")
-    time = schema.of_role("time")
-    if spec.time and (time is None or time.kind != "datetime"):
-        raise InvalidUpload(f"time column {spec.time!r} holds no dates such as 2013-07-04T18:30:00Z")
+    _check_time(schema, spec)
     return _with_task(schema, raw, spec)
 
 
@@ -77,8 +68,17 @@ def check_metric(spec: ModelSpec, task: Task) -> None:
             raise InvalidSpec(f"train.metric: {error}") from None
 
 
+def _new_column(name: str, values: pa.ChunkedArray, spec: ModelSpec) -> Column:
+    fixed = spec.columns[name].kind if name in spec.columns else None
+    infer = infer_target_kind if name == spec.target else infer_kind
+    kind, note = (fixed, "set in the spec") if fixed else infer(values)
+    if name == spec.id:
+        kind, note = "categorical", ""
+    return Column(name, kind or "categorical", _role(name, spec) if kind else "unused", note=note)
+
+
 def same_model(schema: Schema, spec: ModelSpec) -> Schema:
-    """The stored schema under a newer spec: roles may change, kinds and the target may not."""
+    """The stored schema under a newer spec: roles may change, kinds, the target and the task may not."""
     problems = []
     if schema.target.name != spec.target:
         problems.append(
@@ -86,17 +86,31 @@ def same_model(schema: Schema, spec: ModelSpec) -> Schema:
         )
     for column in schema.columns:
         fixed = spec.columns[column.name].kind if column.name in spec.columns else None
-        if fixed and fixed != column.kind:
+        if fixed and fixed != column.kind and column.name != spec.id:
             problems.append(
                 f"column {column.name!r} was {column.kind} in earlier uploads and cannot become {fixed}: "
                 "use another model name"
             )
+    if spec.task and (spec.task == "regression") != (schema.task == "regression"):
+        problems.append(f"the task of this model is {schema.task}, not {spec.task}: use another model name")
     if problems:
         raise InvalidSpec(problems)
-    roles = {
-        column.name: "unused" if column.role == "unused" else _role(column.name, spec) for column in schema.columns
-    }
-    return replace(schema, columns=tuple(replace(column, role=roles[column.name]) for column in schema.columns))
+    schema = replace(schema, columns=tuple(_under(column, spec) for column in schema.columns))
+    _check_time(schema, spec)
+    return schema
+
+
+def _under(column: Column, spec: ModelSpec) -> Column:
+    """Text that no model can use may still become the id; an id that becomes a feature is a category."""
+    role = _role(column.name, spec)
+    return column if column.role == "unused" and role == "feature" else replace(column, role=role)
+
+
+def _check_time(schema: Schema, spec: ModelSpec) -> None:
+    """A column that the schema does not know yet is not its to judge."""
+    time = schema.column(spec.time) if spec.time else None
+    if time and time.kind != "datetime":
+        raise InvalidUpload(f"time column {time.name!r} holds no dates such as 2013-07-04T18:30:00Z")
 
 
 def clean(raw: RawTable, spec: ModelSpec, schema: Schema, *, source: str) -> tuple[Partition, Schema]:
@@ -185,12 +199,16 @@ def _with_task(schema: Schema, raw: RawTable, spec: ModelSpec) -> Schema:
     if len(names) < 2:
         only = f"only the class {next(iter(names))!r}" if names else "no value"
         raise InvalidUpload(f"target {target.name!r} has {only}: a classifier needs at least two")
-    if len(names) > MAX_CLASSES:
+    _check_classes(len(names), target)
+    return replace(schema, task=_task(len(names)), classes=tuple(sorted(names, key=_class_order)))
+
+
+def _check_classes(classes: int, target: Column) -> None:
+    if classes > MAX_CLASSES:
         raise InvalidUpload(
-            f"target {target.name!r} has {len(names):,} different values, more than {MAX_CLASSES} classes: "
+            f"target {target.name!r} has {classes:,} different values, more than {MAX_CLASSES} classes: "
             'if it is a quantity, say task = "regression" in the spec'
         )
-    return replace(schema, task=_task(len(names)), classes=tuple(sorted(names, key=_class_order)))
 
 
 def _task(classes: int) -> Task:
@@ -207,20 +225,20 @@ def _class_order(name: str) -> tuple[float, str]:
 def _match_columns(raw: RawTable, spec: ModelSpec, schema: Schema) -> tuple[Schema, list[str]]:
     needed = [column.name for column in schema.columns if column.role in ("feature", "target", "id", "time")]
     missing = [name for name in needed if name not in raw.columns]
+    missing += [name for name in (spec.id, spec.time) if name and not schema.column(name) and name not in raw.columns]
     known = {column.name for column in schema.columns}
     new = [name for name in raw.columns if name not in known]
     if missing:
         hint = f" (new in this file: {_listed(new)}; was one renamed?)" if new else ""
         raise InvalidUpload(
-            f"column {_listed(missing)} is missing, which earlier uploads had{hint}: "
+            f"column {_listed(missing)} is missing, which the spec names or earlier uploads had{hint}: "
             "put it back, or add it to exclude in the spec"
         )
     warnings = [f"column {c.name!r} is not used: {c.note}" for c in schema.columns if c.role == "unused"]
     for name in new:
-        kind, note = infer_kind(raw.columns[name])
-        role: Role = _role(name, spec) if kind else "unused"
-        schema = replace(schema, columns=(*schema.columns, Column(name, kind or "categorical", role, note=note)))
+        schema = replace(schema, columns=(*schema.columns, _new_column(name, raw.columns[name], spec)))
         warnings.append(f"column {name!r} is new; it is missing in all earlier rows")
+    _check_time(schema, spec)
     return schema, warnings
 
 
@@ -309,6 +327,7 @@ def _learn_categories(schema: Schema, columns: Columns) -> tuple[Schema, list[st
         if fresh_classes:
             warnings.append(f"the target has new classes: {_listed(fresh_classes)}")
             schema = replace(schema, classes=(*schema.classes, *fresh_classes))
+            _check_classes(len(schema.classes), schema.target)
     return schema, warnings
 
 

@@ -16,6 +16,8 @@ from typing import Any
 from tidemill.contracts import Action
 from tidemill.spec import Monitor, Retrain
 
+_MOST_DOUBLINGS = 10
+
 
 @dataclass(frozen=True)
 class Findings:
@@ -104,7 +106,7 @@ def permitted(runs: Sequence[PastRun], last_start: datetime | None, policy: Retr
         why = f"the last {in_a_row} retrains brought nothing better"
         return False, f"{why}: no more are started until the model of an upload is promoted"
     starts = [run.started for run in retrains] + ([last_start] if last_start else [])
-    wait = policy.cooldown * 2**in_a_row
+    wait = policy.cooldown * 2 ** min(in_a_row, _MOST_DOUBLINGS)
     if starts and now - max(starts) < wait:
         return (
             False,

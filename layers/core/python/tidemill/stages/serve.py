@@ -119,7 +119,7 @@ class ServedModel:
     def _ids(self, rows: Sequence[Row], new_id: str) -> list[str]:
         column = self.schema.of_role("id")
         own = [row.get(column.name) if column else None for row in rows]
-        return [str(value) if isinstance(value, str | int) else f"{new_id}-{i}" for i, value in enumerate(own)]
+        return [str(value) if _is_id(value) else f"{new_id}-{i}" for i, value in enumerate(own)]
 
     def _answer(self, place: int, values: npt.NDArray[np.float64], identity: str, row: Row) -> Answer:
         captured = {name: value for name, value in row.items() if name in self._known}
@@ -152,6 +152,11 @@ class InvalidRows(InvalidRequest):
         self.fields = list(fields[:_MOST_PROBLEMS])
         names = list(dict.fromkeys(str(entry["field"]) for entry in fields))
         super().__init__(f"{len(fields)} values cannot be used, in {', '.join(map(repr, names[:20]))}")
+
+
+def _is_id(value: object) -> bool:
+    """Text that says something, or a whole number."""
+    return bool(value.strip()) if isinstance(value, str) else isinstance(value, int) and not isinstance(value, bool)
 
 
 def _flag(column: Column, value: Value, notes: _Notes) -> None:

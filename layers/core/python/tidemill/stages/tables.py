@@ -3,6 +3,7 @@
 import codecs
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import pyarrow.parquet
 
 from tidemill.errors import InvalidUpload
 
+_EMPTY = "{name} is empty: upload a CSV or Parquet file with a header and rows"
 _PARQUET_MAGIC = b"PAR1"
 _BINARY_MAGICS: Mapping[bytes, str] = {
     b"\x89PNG": "a PNG picture",
@@ -24,6 +26,7 @@ _BINARY_MAGICS: Mapping[bytes, str] = {
     b"\x28\xb5\x2f\xfd": "zstd data",
 }
 _DELIMITERS = (",", ";", "\t", "|")
+_QUOTED = re.compile(r'"[^"]*"')
 _LARGEST_FIELD = 1 << 26
 _LARGEST_HEADER = 1 << 20
 
@@ -53,7 +56,7 @@ def read_table(name: str, data: bytes) -> RawTable:
     """CSV or Parquet, told from the content and checked against the name; raises `InvalidUpload`."""
     suffix = PurePosixPath(name).suffix.lower()
     if not data.strip():
-        raise InvalidUpload(f"{name} is empty: upload a CSV or Parquet file with a header and rows")
+        raise InvalidUpload(_EMPTY.format(name=name))
     if data[:4] == _PARQUET_MAGIC:
         if suffix in (".csv", ".tsv", ".txt"):
             raise InvalidUpload(f"{name} is named {suffix} but holds Parquet data: rename it to .parquet")
@@ -64,6 +67,11 @@ def read_table(name: str, data: bytes) -> RawTable:
         table = _read_csv(name, data)
     if table.rows_read == 0:
         raise InvalidUpload(f"{name} has a header and no rows")
+    if not table.numbers:
+        first = table.rejected[0]
+        raise InvalidUpload(
+            f"{name} has no row of its header's shape: row {first.row} {first.reason} ({first.value!r})", table.rejected
+        )
     return table
 
 
@@ -82,7 +90,7 @@ def _read_csv(name: str, data: bytes) -> RawTable:
         if data.startswith(magic):
             raise InvalidUpload(f"{name} is {what}, not a CSV or Parquet file")
     text, warnings = _decode(name, data)
-    delimiter, header = _header(text)
+    delimiter, header = _header(name, text)
     _check_header(name, header)
     misshapen: list[pyarrow.csv.InvalidRow] = []
 
@@ -104,6 +112,7 @@ def _read_csv(name: str, data: bytes) -> RawTable:
         )
     except pa.ArrowInvalid as error:
         raise InvalidUpload(f"{name} is not a readable CSV file: {_first_line(error)}") from None
+    _check_quotes(name, text, table, misshapen)
     # pyarrow counts the header as row 1 and leaves blank lines out.
     rejected = tuple(
         Rejected(
@@ -123,6 +132,20 @@ def _read_csv(name: str, data: bytes) -> RawTable:
     )
 
 
+def _check_quotes(name: str, text: str, table: pa.Table, misshapen: Sequence[pyarrow.csv.InvalidRow]) -> None:
+    """A quote that is never closed makes one value of all lines after it, which must not pass as one row."""
+    rows = table.num_rows + len(misshapen)
+    if misshapen and misshapen[-1].number - 1 == rows:
+        last = f"{misshapen[-1].text}\n"
+        swallowed = last.count("\n") > 1 and last.count('"') % 2 == 1
+    else:
+        last = table.column(-1)[-1].as_py() if rows else ""
+        swallowed = "\n" in last and not text.rstrip("\n").endswith('"')
+    if swallowed:
+        line = text.count("\n") - last.count("\n") + 1
+        raise InvalidUpload(f"{name} has a quote in line {line} that is never closed: close it, or double it")
+
+
 def _decode(name: str, data: bytes) -> tuple[str, tuple[str, ...]]:
     """Text without a byte order mark, and a warning where the encoding had to be guessed."""
     encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
@@ -138,13 +161,21 @@ def _decode(name: str, data: bytes) -> tuple[str, tuple[str, ...]]:
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise InvalidUpload(f"{name} is not text: it has a NUL byte at line {line}")
-    return text.lstrip("\r\n"), warnings
+    # Every way to end a line is one afterwards; pyarrow needs the last one to see that there are no rows.
+    text = text.replace("\r\n", "\n").replace("\r", "\n").lstrip("\n")
+    if not text.strip():
+        raise InvalidUpload(_EMPTY.format(name=name))
+    return (text if text.endswith("\n") else f"{text}\n"), warnings
 
 
-def _header(text: str) -> tuple[str, list[str]]:
-    line = text.split("\n", 1)[0]
+def _header(name: str, text: str) -> tuple[str, list[str]]:
+    """The delimiter is the one that the header has most of, outside of quotes."""
+    line = _QUOTED.sub("", text[:_LARGEST_HEADER]).split("\n", 1)[0]
     delimiter = max(_DELIMITERS, key=line.count)
-    return delimiter, next(csv.reader(io.StringIO(text[:_LARGEST_HEADER]), delimiter=delimiter), [])
+    try:
+        return delimiter, next(csv.reader(io.StringIO(text[:_LARGEST_HEADER]), delimiter=delimiter), [])
+    except csv.Error as error:
+        raise InvalidUpload(f"{name} is not a readable CSV file: its first line is no header ({error})") from None
 
 
 def _check_header(name: str, header: Sequence[str]) -> None:

@@ -97,16 +97,16 @@ def _train(
         return build(candidate, side.schema.task, columns, params, SEED)
 
     trials: list[Trial] = []
-    started = seconds_left()
+    complete, started = True, seconds_left()
     for params in settings(candidate, spec.train.trials, SEED):
         trials.append(Trial(params, _cross_validate(make(params), searched, measure)))
         per_trial = (started - seconds_left()) / len(trials)
         # A fit on all rows, its cross-validation and the export still have to fit into what is left.
         still_needed = 2 * per_trial * max(1.0, len(side.target) / len(searched.target))
         if seconds_left() < still_needed + per_trial:
+            complete = len(trials) == spec.train.trials
             break
     best = max(trials, key=lambda trial: _mean_gain(measure, trial.scores))
-    complete = len(trials) == spec.train.trials
     scores = best.scores if len(searched.target) == len(side.target) else ()
     if not scores and seconds_left() > 0:
         scores = _cross_validate(make(best.params), side, measure)
@@ -120,7 +120,7 @@ def _train(
         dummy_score=_dummy_score(side, measure),
         training_score=measure.bind(side.target, predict(pipeline, side.matrix))(None),
         trials=tuple(trials),
-        complete=complete,
+        complete=complete and bool(scores),
         parity=parity(pipeline, graph, unseen[:_PARITY_ROWS]),
         onnx=graph,
         joblib=_dump(pipeline),

@@ -1,0 +1,78 @@
+import json
+from typing import Any
+
+import pytest
+
+from tidemill.contracts import Candidate, Claimed, Judged, Order, Outcome, Prepared, Start, Upload, describe_error
+from tidemill.errors import InvalidUpload
+
+UPLOAD = Upload("data", "uploads/trips/2024/jan.csv", "v1", 12)
+
+
+def created(key: str, version: str = "v1") -> dict[str, Any]:
+    return {"detail": {"bucket": {"name": "data"}, "object": {"key": key, "version-id": version, "size": 12}}}
+
+
+def test_an_upload_event_names_its_model_by_its_folder() -> None:
+    start = Start.from_event(created(UPLOAD.key))
+    assert (start.model, start.upload, start.order) == ("trips", UPLOAD, None)
+
+
+def test_the_same_delivery_twice_is_the_same_run_and_a_new_version_is_another() -> None:
+    first, again = Start.from_event(created(UPLOAD.key)), Start.from_event(created(UPLOAD.key))
+    newer = Start.from_event(created(UPLOAD.key, "v2"))
+    assert first.run == again.run != newer.run
+
+
+def test_a_retrain_order_is_one_run_a_check() -> None:
+    start = Start.from_event({"model": "trips", "check": "c-1", "reason": "drift"})
+    assert start.order == Order("c-1", "drift")
+    assert start.run == Start.from_event({"model": "trips", "check": "c-1", "reason": "other words"}).run
+    assert start.run != Start.from_event({"model": "trips", "check": "c-2", "reason": "drift"}).run
+
+
+@pytest.mark.parametrize("key", ["uploads/file.csv", "uploads/trips/", "elsewhere/trips/file.csv"])
+def test_a_key_that_names_no_model_says_where_to_upload(key: str) -> None:
+    with pytest.raises(InvalidUpload, match="upload to uploads/MODEL/FILE"):
+        Start.from_event(created(key))
+
+
+def test_what_crosses_a_state_boundary_survives_json() -> None:
+    for claimed in (
+        Claimed("trips", "r-1", "claimed", upload=UPLOAD),
+        Claimed("trips", "r-1", "claimed", order=Order("c", "r")),
+    ):
+        assert Claimed.from_event(json.loads(json.dumps(claimed.to_event()))) == claimed
+    for result in (Prepared("ready", "d", ["linear"], 10, 2), Judged(2, False, 1, "r.html", ["worse"])):
+        assert type(result).from_event(json.loads(json.dumps(result.to_event()))) == result
+
+
+def test_a_branch_that_failed_is_a_candidate_with_the_reason() -> None:
+    cause = json.dumps({"errorMessage": "out of memory", "errorType": "MemoryError"})
+    failed = Candidate.from_event({"candidate": "forest", "error": {"Error": "MemoryError", "Cause": cause}})
+    assert failed == Candidate("forest", failed="MemoryError: out of memory")
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "sentence"),
+    [
+        ("InvalidUpload", "invalid", "the file is empty"),
+        ("InvalidSpec", "invalid", "the file is empty"),
+        ("States.Timeout", "failed", "States.Timeout: the file is empty"),
+    ],
+)
+def test_an_error_is_the_senders_or_ours(error: str, status: str, sentence: str) -> None:
+    cause = json.dumps({"errorMessage": "the file is empty"})
+    outcome = Outcome.from_event({"model": "m", "run": "r", "error": {"Error": error, "Cause": cause}})
+    assert (outcome.status, outcome.reasons) == (status, [sentence])
+
+
+def test_a_cause_that_is_no_json_is_told_as_it_is() -> None:
+    assert describe_error({"Error": "States.Timeout"}) == "States.Timeout: "
+    assert describe_error({"Error": "X", "Cause": "[1]"}) == "X: [1]"
+
+
+def test_a_judged_run_ends_as_the_gate_said() -> None:
+    judged = Judged(4, True, 3, "report.html", ["it is better"]).to_event()
+    outcome = Outcome.from_event({"model": "m", "run": "r", "prepared": {"status": "ready"}, "judged": judged})
+    assert outcome == Outcome("m", "r", "promoted", 4, ["it is better"], "report.html")

@@ -1,0 +1,81 @@
+from datetime import timedelta
+
+import pytest
+
+from tidemill.errors import InvalidSpec
+from tidemill.spec import ModelSpec, Monitor, Train, model_name, parse_spec
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(InvalidSpec) as caught:
+        parse_spec(text)
+    return caught.value.problems
+
+
+def test_the_target_is_the_only_line_that_is_needed() -> None:
+    assert parse_spec('target = "late"') == ModelSpec(target="late")
+
+
+def test_every_section_is_read_into_its_own_type() -> None:
+    spec = parse_spec(
+        'target = "late"\nexclude = ["arrived"]\n[columns.carrier]\nkind = "categorical"\n'
+        '[train]\ncandidates = ["linear"]\n[monitor]\nwindow = "90 minutes"\npatience = [1, 2]'
+    )
+    assert spec.columns["carrier"].kind == "categorical"
+    assert spec.train == Train(candidates=("linear",))
+    assert spec.monitor == Monitor(window=timedelta(minutes=90), patience=(1, 2))
+    assert spec.not_features() == {"late", "arrived"}
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    found = problems('taget = "late"\nholdout = 0.9\n[gate]\nconfidence = "high"\n[columns.x]\nkind = "int"')
+    assert len(found) == 5
+    assert "taget is not a known key; did you mean target?" in found
+    assert "target is missing: say which column is to be predicted" in found
+    assert "holdout: 0.9 is not a number from 0.05 to 0.5" in found
+    assert "gate.confidence: 'high' is not a number from 0.5 to 0.9999" in found
+    assert "columns.x.kind: 'int' is not one of numeric, boolean, categorical, datetime" in found
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("target = ", "the spec is not valid TOML"),
+        ('target = "a"\n[trian]\nseconds = 9', "trian is not a known key; did you mean train?"),
+        ('target = "a"\n[train]\nsecond = 9', "train.second is not a known key; did you mean train.seconds?"),
+        ('target = "a"\ntrain = 3', "train: write it as a table, [train]"),
+        ('target = "a"\ncolumns = 3', "columns: write one table a column"),
+        ('target = "a"\n[train]\ncandidates = ["boost"]', "['boost'] are not known; choose among linear"),
+        ('target = "a"\n[train]\ntrials = true', "train.trials: True is not a whole number from 1 to 100"),
+        ('target = "a"\nholdout = nan', "holdout: nan is not a number"),
+        ('target = "a"\n[gate]\nmode = "non_inferior"', "needs gate.margin"),
+        ('target = "a"\n[gate]\nmargin = 1', "only has a meaning with gate.mode = 'non_inferior'"),
+        ('target = "a"\nid = "a"', "target 'a' cannot be excluded, the id or the time as well"),
+        ('target = "a"\nid = "b"\ntime = "b"', "column 'b' cannot be the id and the time at once"),
+        ('target = "a"\n[monitor]\npatience = [3, 2]', "monitor.patience: [3, 2] is not [needed, windows]"),
+        ('target = "a"\n[monitor]\nwindow = "soon"', "monitor.window: 'soon' is not a duration such as"),
+        ('target = "a"\n[monitor]\nwindow = "0 days"', "monitor.window: '0 days' is no time at all"),
+        ('target = "a"\n[retrain]\ncooldown = "99999999999999 weeks"', "is longer than 3,650 days"),
+    ],
+)
+def test_a_mistake_is_named_with_its_key_and_its_value(text: str, expected: str) -> None:
+    (problem,) = problems(text)
+    assert expected in problem
+
+
+@pytest.mark.parametrize("name", ["", "Flights", "a/b", "-a", "a b", "é", "a" * 41, "a\n"])
+def test_a_model_name_that_could_not_be_a_key_is_refused_with_the_rule(name: str) -> None:
+    with pytest.raises(InvalidSpec, match="is not allowed: use 1 to 40 lower-case letters, digits"):
+        model_name(name)
+
+
+def test_the_digest_changes_with_anything_that_a_run_depends_on() -> None:
+    texts = [
+        'target = "a"',
+        'target = "b"',
+        'target = "a"\nid = "i"',
+        'target = "a"\n[columns.x]\nkind = "numeric"',
+        'target = "a"\n[retrain]\ncooldown = "2 days"',
+    ]
+    assert len({parse_spec(text).digest() for text in texts}) == len(texts)
+    assert parse_spec('target = "a" # a comment').digest() == parse_spec('target = "a"').digest()
