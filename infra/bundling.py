@@ -119,7 +119,8 @@ def find_compiler(target: Target) -> str | None:
     """A Python of the runtime's minor version: only that one writes byte code that Lambda reads."""
     for candidate in (sys.executable, shutil.which(target.runtime)):
         if candidate and _version(candidate).rpartition(".")[0] == target.python:
-            return candidate
+            # What is on the PATH may be a version manager's stub, which works in this folder and environment only.
+            return _say(candidate, "sys.executable")
     return None
 
 
@@ -128,8 +129,12 @@ def no_byte_code(target: Target) -> str:
 
 
 def _version(python: str) -> str:
-    program = "import platform; print(platform.python_version())"
-    # Not checked: what a version manager leaves on the PATH may be a stub that only complains.
+    return _say(python, "platform.python_version()")
+
+
+def _say(python: str, expression: str) -> str:
+    program = f"import platform, sys; print({expression})"
+    # Not checked: a stub without the version that it stands for only complains.
     return subprocess.run([python, "-c", program], capture_output=True, text=True, check=False).stdout.strip()
 
 
