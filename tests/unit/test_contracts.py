@@ -43,7 +43,7 @@ def test_what_crosses_a_state_boundary_survives_json() -> None:
         Claimed("trips", "r-1", "claimed", order=Order("c", "r")),
     ):
         assert Claimed.from_event(json.loads(json.dumps(claimed.to_event()))) == claimed
-    for result in (Prepared("ready", "d", ["linear"], 10, 2), Judged(2, False, 1, "r.html", ["worse"])):
+    for result in (Prepared("ready", "d", ["linear"], 10, 2, reasons=[]), Judged(2, False, 1, "r.html", ["worse"])):
         assert type(result).from_event(json.loads(json.dumps(result.to_event()))) == result
 
 
@@ -53,18 +53,16 @@ def test_a_branch_that_failed_is_a_candidate_with_the_reason() -> None:
     assert failed == Candidate("forest", failed="MemoryError: out of memory")
 
 
-@pytest.mark.parametrize(
-    ("error", "status", "sentence"),
-    [
-        ("InvalidUpload", "invalid", "the file is empty"),
-        ("InvalidSpec", "invalid", "the file is empty"),
-        ("States.Timeout", "failed", "States.Timeout: the file is empty"),
-    ],
-)
-def test_an_error_is_the_senders_or_ours(error: str, status: str, sentence: str) -> None:
-    cause = json.dumps({"errorMessage": "the file is empty"})
-    outcome = Outcome.from_event({"model": "m", "run": "r", "error": {"Error": error, "Cause": cause}})
-    assert (outcome.status, outcome.reasons) == (status, [sentence])
+def test_an_upload_with_a_mistake_ends_as_invalid_with_every_reason_and_the_report() -> None:
+    prepared = Prepared("invalid", report="report.html", reasons=["row 3 is bad", "row 5 too"]).to_event()
+    outcome = Outcome.from_event({"model": "m", "run": "r", "prepared": prepared})
+    assert outcome == Outcome("m", "r", "invalid", None, ["row 3 is bad", "row 5 too"], "report.html")
+
+
+def test_an_error_of_ours_ends_as_failed_and_keeps_the_version_that_was_judged() -> None:
+    error = {"Error": "StoreUnavailable", "Cause": json.dumps({"errorMessage": "S3 is away"})}
+    outcome = Outcome.from_event({"model": "m", "run": "r", "judged": {"version": 4}, "error": error})
+    assert outcome == Outcome("m", "r", "failed", 4, ["StoreUnavailable: S3 is away"])
 
 
 def test_a_cause_that_is_no_json_is_told_as_it_is() -> None:

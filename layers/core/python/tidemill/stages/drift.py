@@ -226,10 +226,12 @@ def _numbers(reference: NumericProfile, now: NumericProfile, values: Values, pol
     distance = max(up, down)
     result = Comparison(distance, distance, kolmogorov_p(distance, now.present, reference.present))
     (low, median, high), (low_now, median_now, high_now) = (c.quantile([0.05, 0.5, 0.95]) for c in (reference, now))
-    moved, detail = "moved up" if up > down else "moved down", f"median {median:,.4g} → {median_now:,.4g}"
+    moved, detail = "moved up" if up > down else "moved down", f"median {plain(median)} → {plain(median_now)}"
+    if median == median_now:
+        detail = f"mean {plain(reference.mean)} → {plain(now.mean)}"
     if min(up, down) > 0.5 * distance:
         moved = "spread out" if high_now - low_now > high - low else "drew together"
-        detail = f"middle 90 % {low:,.4g} to {high:,.4g} → {low_now:,.4g} to {high_now:,.4g}"
+        detail = f"middle 90 % {plain(low)} to {plain(high)} → {plain(low_now)} to {plain(high_now)}"
     return ColumnTest("ks", *result, policy.ks_floor, moved, detail)
 
 
@@ -278,6 +280,11 @@ def _number_bins(reference: NumericProfile, now: NumericProfile) -> Histogram | 
         reached[[0, -1]] = 0.0, 1.0
         shares.append(np.diff(reached))
     return Histogram(tuple(edges.tolist()), (), tuple(shares[0].tolist()), tuple(shares[1].tolist()))
+
+
+def plain(number: float) -> str:
+    """Four digits for people, without an exponent where none is needed."""
+    return f"{number:,.0f}" if 1_000 <= abs(number) < 1e15 else f"{number:.4g}"
 
 
 def readable(values: Values, kind: str) -> bool:

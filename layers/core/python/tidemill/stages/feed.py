@@ -9,7 +9,7 @@ import numpy as np
 
 from tidemill.profile import ColumnProfile, LevelsProfile, NumericProfile, Profile, level_counts, profile_column
 from tidemill.schema import Columns
-from tidemill.stages.drift import FEW_VALUES, Values, readable
+from tidemill.stages.drift import FEW_VALUES, Values, plain, readable
 from tidemill.stages.special import fisher_p
 
 MISSING_JUMP = 0.3
@@ -86,8 +86,8 @@ def _rescaled(reference: ColumnProfile, now: ColumnProfile) -> str:
     if abs(jump) < max(DECADE, float(sizes[0][2] - sizes[0][0])):
         return ""
     was, size = 10 ** sizes[0][1], 10 ** sizes[1][1]
-    times = f"{10 ** abs(jump):,.3g} times {'larger' if jump > 0 else 'smaller'}"
-    return f"is {times}: median size {was:,.4g} → {size:,.4g}, as if in another unit"
+    times = f"{plain(float(f'{10 ** abs(jump):.2g}'))} times {'larger' if jump > 0 else 'smaller'}"
+    return f"is about {times}: median size {plain(was)} → {plain(size)}, as if in another unit"
 
 
 def _unknown(reference: ColumnProfile, values: Values) -> str:
