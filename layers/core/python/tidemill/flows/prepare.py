@@ -25,8 +25,9 @@ from tidemill.stages.partition_file import from_parquet, to_parquet
 from tidemill.stages.prepare import Partition, clean, first_schema, rejected_frame, same_model
 from tidemill.stages.tables import RawTable, Rejected, read_table
 
-LARGEST_UPLOAD = 1_000_000_000
-"""Bytes of one file. A prepare function has 4 GB, and typing a table takes about three times its size."""
+LARGEST_DATA = 400_000_000
+"""Bytes of all uploads that a model has accepted, the new one included: a prepare function has 4 GB, and the peak is
+0.2 GB plus about 8 times the size (tests/bench/prepare_memory.py)."""
 _TRIES = 8
 
 
@@ -37,6 +38,7 @@ class _Source:
     name: str
     content: str
     table: RawTable
+    size: int
     prediction_ids: tuple[str, ...] = ()
 
 
@@ -71,13 +73,14 @@ def read_spec(stores: Stores, model: str) -> tuple[str, ModelSpec]:
 
 
 def _uploaded(upload: Upload, spec: ModelSpec, stores: Stores) -> _Source:
-    if upload.size > LARGEST_UPLOAD:
+    before = sum(int(item.get("size", 0)) for item in stores.registry.partitions(upload.model))
+    if before + upload.size > LARGEST_DATA:
         raise InvalidUpload(
-            f"{upload.name} has {upload.size:,} bytes, more than the {LARGEST_UPLOAD:,} that one function can prepare: "
-            "split it into several uploads, which are trained on together"
+            f"{upload.name} has {upload.size:,} bytes and earlier uploads of this model {before:,}, together more than "
+            f"the {LARGEST_DATA:,} that one function can prepare: upload a sample, or start a new model with newer data"
         )
     data = stores.data.get(upload.key, upload.version_id)
-    return _Source(upload.name, _digest(data, spec.digest().encode()), read_table(upload.name, data))
+    return _Source(upload.name, _digest(data, spec.digest().encode()), read_table(upload.name, data), len(data))
 
 
 def _labelled(claimed: Claimed, spec: ModelSpec, stores: Stores, now: datetime) -> _Source | None:
@@ -101,7 +104,8 @@ def _labelled(claimed: Claimed, spec: ModelSpec, stores: Stores, now: datetime) 
     table = _table([_row(records[i], labels[i], spec) for i in ids])
     check = claimed.order.check if claimed.order else claimed.run
     content = _digest(json.dumps([[i, labels[i]] for i in ids]).encode(), spec.digest().encode())
-    return _Source(f"labelled predictions of check {check}", content, table, ids)
+    size = sum(int(column.nbytes) for column in table.columns.values())
+    return _Source(f"labelled predictions of check {check}", content, table, size, ids)
 
 
 def _row(record: Record, label: Any, spec: ModelSpec) -> dict[str, Any]:
@@ -154,6 +158,7 @@ def _join(claimed: Claimed, source: _Source, text: str, spec: ModelSpec, stores:
             now,
             kind="captures" if source.prediction_ids else "upload",
             source=source.name,
+            size=source.size,
             rows=len(partition.keys),
         )
         contents = [*map(_content, others), source.content]
