@@ -90,7 +90,7 @@ def _forest(task: Task, columns: Columns, params: Params, seed: int) -> tuple[An
     impute = SimpleImputer(strategy="median", keep_empty_features=True)
     prepare = _columns(
         ("numbers", impute, columns.numbers),
-        ("codes", "passthrough", columns.few_categories),
+        ("codes", "passthrough", _ordered_codes(task, columns)),
         ("targets", _target_encoder(task, seed), columns.many_categories),
     )
     forest = ExtraTreesRegressor if task == "regression" else ExtraTreesClassifier
@@ -108,7 +108,7 @@ def _boosting(task: Task, columns: Columns, params: Params, seed: int) -> tuple[
     # No scaler: it moves rows across float32 splits. No categorical_features: it converts to wrong answers.
     prepare = _columns(
         ("numbers", "passthrough", columns.numbers),
-        ("codes", "passthrough", columns.few_categories),
+        ("codes", "passthrough", _ordered_codes(task, columns)),
         ("targets", _target_encoder(task, seed), columns.many_categories),
     )
     boosting = HistGradientBoostingRegressor if task == "regression" else HistGradientBoostingClassifier
@@ -124,9 +124,14 @@ def _boosting(task: Task, columns: Columns, params: Params, seed: int) -> tuple[
 
 
 def _target_encoder(task: Task, seed: int) -> TargetEncoder:
-    kind = {"binary": "binary", "multiclass": "multiclass", "regression": "continuous"}[task]
+    # A multi-class encoder does not convert: its mean class code is one number, and the codes stay beside it.
+    kind = "binary" if task == "binary" else "continuous"
     folds = KFold(5, shuffle=True, random_state=seed)
     return TargetEncoder(target_type=kind, cv=folds)
+
+
+def _ordered_codes(task: Task, columns: Columns) -> tuple[int, ...]:
+    return _codes(columns) if task == "multiclass" else columns.few_categories
 
 
 def _codes(columns: Columns) -> tuple[int, ...]:

@@ -40,6 +40,7 @@ def to_onnx(pipeline: Pipeline, width: int, *, classifier: bool) -> bytes:
     with _plain_bools():
         model = convert_sklearn(
             pipeline,
+            name="tidemill",  # otherwise a random one, and the same training would not give the same bytes
             initial_types=[(INPUT, FloatTensorType([None, width]))],
             options=options,
             target_opset={"": _OPSET, "ai.onnx.ml": _ML_OPSET},

@@ -78,7 +78,8 @@ def read_table(name: str, data: bytes) -> RawTable:
 def _read_parquet(name: str, data: bytes) -> RawTable:
     try:
         table = pyarrow.parquet.read_table(io.BytesIO(data))
-    except (pa.ArrowException, OSError) as error:
+        table.validate(full=True)
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InvalidUpload(f"{name} is a damaged Parquet file: {_first_line(error)}") from None
     _check_header(name, table.column_names)
     columns = dict(zip(table.column_names, table.columns, strict=True))
