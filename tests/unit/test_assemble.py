@@ -1,0 +1,191 @@
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.tables import csv
+from tests.unit.builders import dataset, observations, prepare, raw
+from tidemill.encoding import RowEncoder, encode, read_value
+from tidemill.errors import InvalidUpload
+from tidemill.spec import parse_spec
+from tidemill.stages.assemble import Accepted, Dataset, assemble, split_by_key
+from tidemill.stages.prepare import clean, same_model
+from tidemill.stages.tables import read_table
+
+TIMED = 'target = "y"\ntime = "when"\nid = "key"'
+
+
+def timed(rows: int, *, start: int = 0, seed: int = 0) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    hours = start + rng.permutation(rows)
+    return pd.DataFrame(
+        {
+            "key": [f"k{hour}" for hour in hours],
+            "when": (pd.Timestamp("1969-12-01") + pd.to_timedelta(hours, unit="h")).strftime("%Y-%m-%d %H:%M"),
+            "x": rng.normal(size=rows).round(4),
+            "y": rng.choice(["a", "b"], rows),
+        }
+    )
+
+
+def grown(first: pd.DataFrame, second: pd.DataFrame, text: str) -> Dataset:
+    spec = parse_spec(text)
+    one, schema = prepare(read_table("a.csv", csv(first)), spec)
+    two, schema = clean(read_table("b.csv", csv(second)), spec, same_model(schema, spec), source="b.csv")
+    return assemble([Accepted(part.columns, part.keys) for part in (one, two)], schema, spec)
+
+
+def held_out_keys(data: Dataset) -> set[int]:
+    return set(data.keys[data.held_out].tolist())
+
+
+def test_a_row_never_changes_side_when_data_grows() -> None:
+    first, more = observations(300, task="binary"), observations(500, task="binary", seed=1)
+    small, large = dataset(first), grown(first, more, 'target = "y"')
+    old = set(small.keys.tolist())
+    assert held_out_keys(small) == held_out_keys(large) & old
+    assert len(large.keys) > len(old)
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(st.integers(0, 2**32), st.sampled_from([0.05, 0.2, 0.5]))
+def test_the_share_held_out_by_key_is_the_share_asked_for(seed: int, share: float) -> None:
+    keys = np.random.default_rng(seed).integers(0, 2**64, 5_000, dtype=np.uint64)
+    assert split_by_key(keys, share).mean() == pytest.approx(share, abs=0.03)
+    assert split_by_key(np.arange(5_000, dtype=np.uint64) * np.uint64(2**20), share).mean() == pytest.approx(
+        share, abs=0.03
+    )
+
+
+def test_a_row_held_out_at_a_small_share_is_held_out_at_a_larger_one() -> None:
+    keys = np.random.default_rng(0).integers(0, 2**64, 2_000, dtype=np.uint64)
+    assert not (split_by_key(keys, 0.1) & ~split_by_key(keys, 0.3)).any()
+
+
+def test_with_a_time_nothing_held_out_is_older_than_the_cutoff() -> None:
+    data = dataset(timed(400), TIMED)
+    assert data.moments is not None
+    assert data.cutoff is not None
+    assert data.cutoff < 0
+    assert data.moments[data.held_out].min() > data.cutoff >= data.moments[~data.held_out].max()
+    assert data.held_out.mean() == pytest.approx(0.2, abs=0.01)
+
+
+def test_rows_of_one_moment_are_never_on_both_sides() -> None:
+    frame = timed(400)
+    frame["when"] = frame["when"].str.slice(0, 10)
+    data = dataset(frame, TIMED)
+    assert data.moments is not None
+    assert not set(data.moments[data.held_out].tolist()) & set(data.moments[~data.held_out].tolist())
+
+
+def test_the_newer_row_of_an_id_wins_over_uploads() -> None:
+    corrected = timed(50).assign(x=7.25)
+    data = grown(timed(400), corrected, TIMED)
+    assert len(data.keys) == 400
+    assert (data.matrix[:, data.names.index("x")] == 7.25).sum() == 50
+
+
+def test_a_column_that_came_later_is_missing_in_earlier_rows() -> None:
+    first, second = observations(200, task="binary"), observations(200, task="binary", seed=1)
+    for values, missing in ((np.arange(200.0), np.isnan), (["p", "q"] * 100, lambda codes: codes == -2)):
+        data = grown(first, second.assign(new=values), 'target = "y"')
+        absent = missing(data.matrix[:, data.names.index("new")])
+        assert absent[:150].all()
+        assert not absent[-150:].any()
+        column = data.schema.column("new")
+        assert column is not None
+        assert column.nullable
+
+
+def test_classes_are_those_that_have_rows_in_code_order() -> None:
+    data = dataset(observations(600, task="multiclass"))
+    assert data.schema.classes == ("high", "low", "rare")
+    assert sorted(np.unique(data.target)) == [0, 1, 2]
+
+
+def test_a_class_only_among_the_held_out_goes_to_the_training_side() -> None:
+    frame = timed(400)
+    frame["y"] = np.select([frame["when"] == frame["when"].max(), frame["x"] > 0], ["new", "a"], "b")
+    data = dataset(frame, TIMED)
+    code = data.schema.classes.index("new")
+    assert not data.held_out[data.target == code].any()
+    assert (data.target == code).sum() == 1
+    assert data.held_out.sum() > 70
+
+
+def test_too_few_rows_say_how_many_are_needed() -> None:
+    with pytest.raises(
+        InvalidUpload, match=r"20 usable rows leave \d on the held-out side, and at least 10 are needed"
+    ):
+        dataset(timed(20), TIMED)
+
+
+def test_one_value_of_the_target_on_a_side_is_refused_by_name() -> None:
+    frame = timed(400).sort_values("when", ignore_index=True)
+    frame["y"] = np.where(frame.index < 300, np.where(frame.index % 2, "a", "b"), "a")
+    with pytest.raises(InvalidUpload, match="the held-out side has only one value of the target 'y'"):
+        dataset(frame, TIMED)
+
+
+def test_columns_that_say_nothing_are_left_out_with_the_reason() -> None:
+    frame = observations(300, task="binary").assign(same="always", never=None)
+    data = dataset(frame)
+    notes = {column.name: column.note for column in data.schema.columns if column.role == "unused"}
+    assert notes == {"same": "the same value in every row: always", "never": "every value is missing"}
+    assert "same" not in data.names
+
+
+def test_without_a_feature_there_is_nothing_to_learn_from() -> None:
+    with pytest.raises(InvalidUpload, match="no column is left to learn from: all are excluded, constant or missing"):
+        dataset(timed(400)[["key", "when", "y"]], TIMED)
+
+
+def test_the_schema_shows_what_training_rows_had_and_not_what_was_held_out() -> None:
+    frame = timed(400).sort_values("when", ignore_index=True)
+    frame["x"] = np.where(frame.index < 320, frame.index % 50, 1e6)
+    frame.loc[399, "x"] = np.nan
+    column = dataset(frame, TIMED).schema.column("x")
+    assert column is not None
+    assert (column.low, column.high, column.nullable) == (0.0, 49.0, False)
+
+
+def test_examples_are_rows_as_a_request_has_them_and_encode_to_the_matrix() -> None:
+    data = dataset(observations(300, task="regression"))
+    encoder = RowEncoder(data.schema)
+    assert len(data.examples) == 16
+    for place, row in data.examples:
+        typed = {column.name: read_value(column, row[column.name]) for column in data.schema.features}
+        np.testing.assert_array_equal(np.array(encoder(typed), dtype=np.float32), data.matrix[place])
+
+
+def test_the_training_profile_describes_training_rows_alone() -> None:
+    data = dataset(observations(300, task="binary"))
+    assert data.training_profile.rows == int((~data.held_out).sum())
+    assert set(data.training_profile.columns) == {column.name for column in data.schema.features}
+
+
+def test_an_excluded_time_of_earlier_rows_may_be_missing_and_counts_as_the_oldest() -> None:
+    before, after = parse_spec('target = "y"\nid = "key"\nexclude = ["when"]'), parse_spec(TIMED)
+    frame = timed(300)
+    frame.loc[:4, "when"] = None
+    partition, schema = prepare(read_table("a.csv", csv(frame)), before)
+    schema = same_model(schema, after)
+    data = assemble([Accepted(partition.columns, partition.keys)], schema, after)
+    assert not data.held_out[:5].any()
+    assert data.cutoff is not None
+    assert data.cutoff < 0
+
+
+def test_spec_roles_apply_to_rows_accepted_before() -> None:
+    partition, schema = prepare(
+        raw("x,z,y\n" + "".join(f"{i},{-i},{i % 2}\n" for i in range(100))), parse_spec('target = "y"')
+    )
+    later = parse_spec('target = "y"\nexclude = ["z"]')
+    data = assemble([Accepted(partition.columns, partition.keys)], same_model(schema, later), later)
+    assert data.names == ("x",)
+    np.testing.assert_array_equal(data.matrix, encode(data.schema, partition.columns, 100))
+    assert replace(data.schema, columns=()).classes == ("0", "1")

@@ -1,0 +1,351 @@
+import io
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.builders import prepare, raw
+from tidemill.errors import InvalidSpec, InvalidUpload
+from tidemill.schema import Column, Schema
+from tidemill.spec import ModelSpec, parse_spec
+from tidemill.stages.prepare import MAX_CATEGORIES, clean, first_schema, rejected_frame, row_keys, same_model
+from tidemill.stages.tables import Rejected, read_table
+
+SPEC = parse_spec('target = "y"\n[quality]\nmax_rejected = 1.0')
+WITH_ID = parse_spec('target = "y"\nid = "key"\n[quality]\nmax_rejected = 1.0')
+
+
+def schema_of(text: str, spec: str = 'target = "y"') -> Schema:
+    return first_schema(raw(text), parse_spec(spec))
+
+
+def refusal(text: str, spec: str = 'target = "y"') -> str:
+    with pytest.raises(InvalidUpload) as caught:
+        prepare(raw(text), parse_spec(spec))
+    return str(caught.value)
+
+
+def kind_of(schema: Schema, name: str) -> tuple[str, str]:
+    column = schema.column(name)
+    assert column is not None
+    return column.kind, column.role
+
+
+# The first upload
+
+
+@pytest.mark.parametrize(
+    ("target", "task", "classes"),
+    [
+        (["yes", "no"], "binary", ("no", "yes")),
+        (["True", "false"], "binary", ("false", "true")),
+        (["10", "9"], "binary", ("9", "10")),
+        (["setosa", "virginica", "versicolor"], "multiclass", ("setosa", "versicolor", "virginica")),
+        (["1.5", "2"], "regression", ()),
+        ([str(i) for i in range(11)], "regression", ()),
+    ],
+)
+def test_the_task_is_told_from_the_target(target: list[str], task: str, classes: tuple[str, ...]) -> None:
+    schema = schema_of("x,y\n" + "".join(f"1,{value}\n" for value in target))
+    assert (schema.task, schema.classes) == (task, classes)
+
+
+def test_the_spec_decides_roles_kinds_and_the_task() -> None:
+    schema = schema_of(
+        "key,when,zip,late,y\n1,2024-01-01,501,9,3\n2,2024-01-02,502,9,4\n",
+        'target = "y"\ntask = "regression"\nid = "key"\ntime = "when"\nexclude = ["late"]\n'
+        '[columns.zip]\nkind = "categorical"',
+    )
+    assert schema.task == "regression"
+    assert [column.role for column in schema.columns] == ["id", "time", "feature", "excluded", "target"]
+    assert kind_of(schema, "zip") == ("categorical", "feature")
+    assert kind_of(schema, "key") == ("categorical", "id")
+
+
+@pytest.mark.parametrize(
+    ("text", "spec", "expected"),
+    [
+        ("x,z\n1,2\n", 'target = "y"', "target 'y' of the spec is not a column of the file, which has 'x', 'z'"),
+        ("x,y\n1,2\n", 'target = "y"\nid = "k"', "id 'k' of the spec is not a column of the file"),
+        ("x,y\n1,\n2,NA\n", 'target = "y"', "target 'y' has no usable value: every value is missing"),
+        ("x,y\n1,a\n2,a\n", 'target = "y"', "target 'y' has only the class 'a': a classifier needs at least two"),
+        ("x,y\n1,2.5\n2,2.5\n", 'target = "y"', "has the same value in every row: nothing to predict"),
+        ("x,y\n1,a\n2,b\n", 'target = "y"\ntask = "regression"', "is categorical, and a regression needs numbers"),
+        ("x,y\nred,1\nblue,2\n", 'target = "y"\ntime = "x"', "time column 'x' holds no dates such as"),
+        (
+            "x,y\n" + "".join(f"1,c{i}\n" for i in range(101)),
+            'target = "y"',
+            'has 101 different values, more than 100 classes: if it is a quantity, say task = "regression"',
+        ),
+    ],
+)
+def test_a_table_that_the_spec_does_not_fit_says_why(text: str, spec: str, expected: str) -> None:
+    assert expected in refusal(text, spec)
+
+
+def test_a_metric_that_the_task_does_not_know_is_refused_with_those_that_it_does() -> None:
+    with pytest.raises(InvalidSpec, match="no metric 'rmse' for task 'binary': use one of roc_auc"):
+        prepare(raw("x,y\n1,a\n2,b\n"), parse_spec('target = "y"\n[train]\nmetric = "rmse"'))
+
+
+# Rows
+
+
+def test_a_bad_row_goes_to_quarantine_with_row_column_value_and_reason() -> None:
+    good = "".join(f"{i},2024-01-01,{i % 2}\n" for i in range(30))
+    text = f"x,when,y\n{good}abc,2024-13-01,1\n1,2024-01-01,\n1,2\n"
+    partition, _ = prepare(raw(text), SPEC)
+    assert sorted(partition.rejected, key=lambda entry: (entry.row, entry.column)) == [
+        Rejected(31, "when", "2024-13-01", "is not a date such as 2013-07-04T18:30:00Z"),
+        Rejected(31, "x", "abc", "is not a number"),
+        Rejected(32, "y", "", "the target is missing"),
+        Rejected(33, "", "1,2", "has 2 fields where the header has 3"),
+    ]
+    assert partition.account["quarantined"] == 3
+    assert partition.account["reasons"] == {
+        "line has 2 fields where the header has 3": 1,
+        "column 'x' is not a number": 1,
+        "column 'when' is not a date such as 2013-07-04T18:30:00Z": 1,
+        "column 'y' the target is missing": 1,
+    }
+
+
+def test_bad_values_of_excluded_columns_cost_no_row() -> None:
+    good = "".join(f"{i},{i},{i % 2}\n" for i in range(30))
+    partition, _ = prepare(raw(f"note,x,y\n{good}??,5,1\n"), parse_spec('target = "y"\nexclude = ["note"]'))
+    assert partition.rejected == ()
+    assert partition.account["accepted"] == 31
+
+
+def test_too_many_bad_rows_refuse_the_upload_with_counts_and_the_first_of_them() -> None:
+    good = "".join(f"{i},{i % 2}\n" for i in range(56))
+    message = refusal(f"x,y\n{good}a,1\nb,1\n3,\n")
+    assert message.startswith("data.csv: 3 of 59 rows cannot be used, more than the 5.0% that the spec allows (")
+    assert "2 × column 'x' is not a number" in message
+    assert "first at row 57, column 'x', value 'a'): correct the file, or raise quality.max_rejected" in message
+
+
+damage = st.sampled_from(["", "abc", "1e999", "NA", '"', "1,2", "\x00x", "3", "yes", " "])
+
+
+@settings(max_examples=80, deadline=None, derandomize=True)
+@given(
+    rows=st.lists(st.tuples(st.integers(0, 40), st.sampled_from(["red", "blue", ""]), st.integers(0, 1)), min_size=8),
+    hits=st.lists(st.tuples(st.integers(0, 7), st.integers(0, 2), damage), max_size=6),
+    spec=st.sampled_from([SPEC, WITH_ID]),
+)
+def test_every_row_is_accepted_quarantined_or_a_duplicate(
+    rows: list[tuple[int, str, int]], hits: list[tuple[int, int, str]], spec: ModelSpec
+) -> None:
+    cells = [[str(cell) for cell in row] for row in rows]
+    for row, column, value in hits:
+        cells[row][column] = value
+    text = "key,colour,y\n" + "".join(",".join(row) + "\n" for row in cells)
+    try:
+        table = raw(text)
+        partition, _ = prepare(table, spec)
+    except InvalidUpload:
+        return
+    account = partition.account
+    assert account["accepted"] + account["quarantined"] + account["duplicates"] == account["rows_read"] == len(rows)
+    assert account["quarantined"] == len({entry.row for entry in partition.rejected})
+    assert account["accepted"] == len(partition.keys) == len(set(partition.keys.tolist()))
+    assert all(len(values) == account["accepted"] for values in partition.columns.values())
+
+
+def test_the_newer_row_of_an_id_wins_within_a_file() -> None:
+    partition, _ = prepare(raw("key,x,y\na,1,0\nb,2,1\na,3,1\n"), WITH_ID)
+    assert dict(zip(partition.columns["key"], partition.columns["x"], strict=True)) == {"b": 2.0, "a": 3.0}
+    assert partition.account["duplicates"] == 1
+
+
+def test_many_duplicates_are_warned_of_with_the_remedy() -> None:
+    partition, _ = prepare(raw("x,y\n1,0\n1,0\n1,0\n2,1\n"), SPEC)
+    assert partition.account["warnings"] == [
+        "2 of 4 rows were duplicates and count once; if they are separate events, name their id in the spec"
+    ]
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["a", "ß", None]), st.sampled_from([0.5, -1.0, float("nan")])),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_the_key_of_a_row_does_not_depend_on_the_rows_around_it(rows: list[tuple[str | None, float]]) -> None:
+    schema = Schema((Column("c", "categorical", "feature"), Column("x", "numeric", "target")), "regression")
+    words = np.empty(len(rows), dtype=object)
+    words[:] = [word for word, _ in rows]
+    columns = {"c": words, "x": np.array([number for _, number in rows])}
+    together = row_keys(columns, schema)
+    alone = [
+        row_keys({name: values[i : i + 1] for name, values in columns.items()}, schema)[0] for i in range(len(rows))
+    ]
+    assert together.tolist() == alone
+    assert len(set(together.tolist())) == len({repr(row) for row in rows})
+
+
+# Columns that no model can use
+
+
+def test_free_text_and_empty_columns_are_left_out_and_said_to_be() -> None:
+    text = "note,gone,y\n" + "".join(f"word{i},,{i % 2}\n" for i in range(50))
+    partition, schema = prepare(raw(text), SPEC)
+    assert kind_of(schema, "note")[1] == kind_of(schema, "gone")[1] == "unused"
+    assert partition.account["warnings"] == [
+        "column 'gone' is not used: every value is missing",
+        "column 'note' is not used: 50 different values in 50 rows are an id or free text",
+    ]
+
+
+def test_the_most_frequent_categories_are_kept_and_the_rarest_count_as_unknown() -> None:
+    often = [f"often{i}" for i in range(MAX_CATEGORIES - 1) for _ in range(3)]
+    text = "c,x,y\n" + "".join(f"{c},{i},{i % 2}\n" for i, c in enumerate([*often, "rare1", "rare2"]))
+    partition, schema = prepare(raw(text), SPEC)
+    column = schema.column("c")
+    assert column is not None
+    assert len(column.vocabulary) == MAX_CATEGORIES
+    assert "often7" in column.vocabulary
+    assert "rare2" not in column.vocabulary
+    assert any("more than 1,000 categories; the rarest count as unknown" in w for w in partition.account["warnings"])
+
+
+# Later uploads
+
+FIRST = "x,colour,y\n" + "".join(f"{i},{'red' if i % 2 else 'blue'},{'a' if i % 3 else 'b'}\n" for i in range(12))
+
+
+def later(text: str, spec: ModelSpec = SPEC) -> tuple[dict[str, object], Schema]:
+    _, schema = prepare(raw(FIRST), SPEC)
+    partition, schema = clean(raw(text), spec, same_model(schema, spec), source="data.csv")
+    return dict(partition.account), schema
+
+
+def test_categories_are_appended_and_codes_never_move() -> None:
+    _, schema = later("x,colour,y\n1,azure,a\n2,red,b\n")
+    column = schema.column("colour")
+    assert column is not None
+    assert column.vocabulary == ("blue", "red", "azure")
+
+
+def test_kinds_stay_as_the_first_upload_had_them() -> None:
+    account, schema = later("x,colour,y\n1,7,a\n2,8,b\nthree,9,a\n")
+    assert kind_of(schema, "colour") == ("categorical", "feature")
+    assert account["reasons"] == {"column 'x' is not a number": 1}
+
+
+def test_a_missing_column_is_refused_with_a_hint_at_what_is_new() -> None:
+    with pytest.raises(InvalidUpload) as caught:
+        later("X,colour,y\n1,red,a\n")
+    assert "column 'x' is missing" in str(caught.value)
+    assert "(new in this file: 'X'; was one renamed?)" in str(caught.value)
+    assert "put it back, or add it to exclude in the spec" in str(caught.value)
+
+
+def test_a_missing_column_that_the_spec_excludes_is_no_matter() -> None:
+    account, _ = later("colour,y\nred,a\nblue,b\n", replace(SPEC, exclude=("x",)))
+    assert account["accepted"] == 2
+
+
+def test_a_new_column_is_warned_of_and_takes_its_kind_from_the_spec() -> None:
+    spec = parse_spec('target = "y"\n[columns.zip]\nkind = "categorical"')
+    account, schema = later("x,colour,y,zip\n1,red,a,501\n2,red,b,501\n", spec)
+    assert account["warnings"] == ["column 'zip' is new; it is missing in all earlier rows"]
+    assert kind_of(schema, "zip") == ("categorical", "feature")
+    assert same_model(schema, spec).column("zip") == schema.column("zip")
+
+
+def test_a_class_that_a_binary_model_does_not_know_is_a_bad_value() -> None:
+    account, schema = later("x,colour,y\n1,red,a\n2,red,c\n")
+    assert schema.classes == ("a", "b")
+    assert account["reasons"] == {"column 'y' is not one of the model's classes 'a', 'b'": 1}
+
+
+def test_a_multi_class_model_learns_new_classes_behind_the_old_ones() -> None:
+    _, first = prepare(raw("x,y\n1,m\n2,n\n3,o\n"), SPEC)
+    partition, schema = clean(raw("x,y\n1,a\n2,o\n"), SPEC, same_model(first, SPEC), source="data.csv")
+    assert schema.classes == ("m", "n", "o", "a")
+    assert "the target has new classes: 'a'" in partition.account["warnings"]
+
+
+def test_classes_do_not_grow_beyond_what_the_first_upload_could_have() -> None:
+    _, first = prepare(raw("x,y\n1,m\n2,n\n3,o\n"), SPEC)
+    many = raw("x,y\n" + "".join(f"1,c{i}\n" for i in range(98)))
+    with pytest.raises(InvalidUpload, match="has 101 different values, more than 100 classes"):
+        clean(many, SPEC, first, source="data.csv")
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ('target = "x"', "the target of this model is 'y', not 'x': use another model name"),
+        ('target = "y"\ntask = "regression"', "the task of this model is binary, not regression"),
+        (
+            'target = "y"\n[columns.x]\nkind = "categorical"',
+            "column 'x' was numeric in earlier uploads and cannot become categorical: use another model name",
+        ),
+    ],
+)
+def test_what_would_be_another_model_is_refused(spec: str, expected: str) -> None:
+    _, schema = prepare(raw(FIRST), SPEC)
+    with pytest.raises(InvalidSpec) as caught:
+        same_model(schema, parse_spec(spec))
+    assert expected in str(caught.value)
+
+
+def test_a_column_that_was_free_text_may_become_the_id() -> None:
+    text = "key,x,y\n" + "".join(f"k{i},{i},{i % 2}\n" for i in range(50))
+    _, schema = prepare(raw(text), SPEC)
+    assert kind_of(schema, "key")[1] == "unused"
+    partition, schema = clean(raw(text), WITH_ID, same_model(schema, WITH_ID), source="data.csv")
+    assert kind_of(schema, "key") == ("categorical", "id")
+    twice, _ = clean(raw(text.replace(",1\n", ",0\n")), WITH_ID, schema, source="data.csv")
+    assert twice.keys.tolist() == partition.keys.tolist()
+
+
+@pytest.mark.parametrize("line", ['id = "kye"', 'time = "wen"'])
+def test_an_id_or_time_that_no_upload_has_is_not_passed_over(line: str) -> None:
+    with pytest.raises(InvalidUpload, match=f"column '{line[-4:-1]}' is missing, which the spec names"):
+        later("x,colour,y\n1,red,a\n", parse_spec(f'target = "y"\n{line}'))
+
+
+def test_a_column_without_dates_cannot_become_the_time() -> None:
+    with pytest.raises(InvalidUpload, match="time column 'colour' holds no dates"):
+        later("x,colour,y\n1,red,a\n", parse_spec('target = "y"\ntime = "colour"'))
+
+
+def test_the_quarantine_is_a_table_in_the_order_of_the_file() -> None:
+    frame = rejected_frame([Rejected(9, "x", "abc", "is not a number"), Rejected(2, "", "1", "has 1 fields")], "a.csv")
+    assert frame.to_dict("records") == [
+        {"file": "a.csv", "row": 2, "column": "", "value": "1", "reason": "has 1 fields"},
+        {"file": "a.csv", "row": 9, "column": "x", "value": "abc", "reason": "is not a number"},
+    ]
+
+
+def test_damaged_parquet_that_still_opens_is_cleaned_or_refused() -> None:
+    frame = pd.DataFrame(
+        {
+            "s": ["añb", "c", None] * 4,
+            "t": pd.Timestamp("2024-01-01") + pd.to_timedelta(range(12), unit="D"),
+            "x": np.arange(12.0),
+            "y": [0, 1] * 6,
+        }
+    )
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False, compression=None)
+    whole = buffer.getvalue()
+    for place in range(4, len(whole) - 8, 5):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0xA5
+        try:
+            table = read_table("data.parquet", bytes(damaged))
+            partition, _ = prepare(table, SPEC)
+        except InvalidUpload:
+            continue
+        account = partition.account
+        assert account["accepted"] + account["quarantined"] + account["duplicates"] == account["rows_read"]
