@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.config import Config
 
+from tidemill.aws.objects import PARALLEL
+
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sns import SNSClient
 
-_CONFIG = Config(retries={"mode": "standard", "max_attempts": 5}, connect_timeout=5, read_timeout=60)
+_CONFIG = Config(
+    retries={"mode": "standard", "max_attempts": 5}, connect_timeout=5, read_timeout=60, max_pool_connections=PARALLEL
+)
 
 
 @cache

@@ -1,14 +1,18 @@
 """A bucket as a store of bytes under keys."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from tidemill.aws.failures import translated
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+PARALLEL = 16
 
 
 @dataclass(frozen=True)
@@ -22,6 +26,13 @@ class Objects:
         version = {"VersionId": version_id} if version_id else {}
         with translated(f"reading s3://{self.bucket}/{key}"):
             return self.client.get_object(Bucket=self.bucket, Key=key, **version)["Body"].read()  # type: ignore[arg-type]
+
+    def get_many(self, keys: Iterable[str]) -> Iterator[bytes]:
+        """In the order of the keys, `PARALLEL` at a time: S3 answers many small reads at once as fast as one."""
+        with ThreadPoolExecutor(PARALLEL) as pool:
+            # In batches, since a pool would read everything ahead of whoever consumes it.
+            for batch in _batched(keys, 16 * PARALLEL):
+                yield from pool.map(self.get, batch)
 
     def put(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
         with translated(f"writing s3://{self.bucket}/{key}"):
@@ -49,3 +60,9 @@ class Objects:
             )
             for page in pages:
                 yield from (entry["Key"] for entry in page.get("Contents", ()))
+
+
+def _batched(keys: Iterable[str], size: int) -> Iterator[list[str]]:
+    iterator = iter(keys)
+    while batch := list(islice(iterator, size)):
+        yield batch

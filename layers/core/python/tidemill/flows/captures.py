@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Any
 
 from tidemill.aws.objects import Objects
@@ -28,10 +29,9 @@ class Captures:
         after = _key(kind, model, start - timedelta(seconds=1), "") if start else ""
         last = _key(kind, model, end + timedelta(seconds=1), "")
         low, high = start.isoformat() if start else "", end.isoformat()
-        for key in self.objects.keys(prefix, after):
-            if key >= last:
-                return
-            for line in self.objects.get(key).decode().splitlines():
+        keys = takewhile(lambda key: key < last, self.objects.keys(prefix, after))
+        for data in self.objects.get_many(keys):
+            for line in data.decode().splitlines():
                 record = json.loads(line)
                 if low <= record["time"] < high:
                     yield record
