@@ -106,8 +106,10 @@ def _winter(story: Story, model: str, tables: Tables) -> int:
     run = tidemill("upload", model, str(tables.winter), "--wait")
     _expect(run["status"] == "promoted", f"the first upload ended as {run['status']}: {run['reasons']}")
     report = tidemill("report", model, "--run", run["run"])
-    score = report["summary"]["roc_auc"]
-    story.tell("upload of winter", f"version {run['version']} serves; ROC AUC on held-out rows {score}")
+    score = report["summary"]
+    told = f"ROC AUC {score['value']:.3f} ({score['low']:.3f} to {score['high']:.3f})"
+    rows = f"{score['held_out']:,} held-out rows"
+    story.tell("upload of winter", f"version {run['version']} serves; {told} on {rows}")
     return int(run["version"])
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from tests.cloud import Cloud
 from tests.tables import SPEC, csv, trips
+from tidemill.aws import clients
 from tidemill.aws.registry import Registry
 from tidemill.errors import StoreUnavailable
 
@@ -214,6 +215,38 @@ def test_a_spec_with_an_unknown_key_names_the_nearest(cloud: Cloud) -> None:
     run = cloud.train("trips", "first.csv", csv(trips(100)))
     assert run["status"] == "invalid"
     assert "train.trails is not a known key; did you mean train.trials?" in run["reasons"][0]
+
+
+def test_a_folder_made_in_the_console_is_ignored(cloud: Cloud) -> None:
+    clients.s3().put_object(Bucket="data", Key="uploads/trips/", Body=b"")
+    entry = {"key": "uploads/trips/", "size": 0, "version-id": "v1"}
+    execution = cloud.run("pipeline", {"detail": {"bucket": {"name": "data"}, "object": entry}})
+    assert execution["status"] == "SUCCEEDED"
+    assert cloud.stores.registry.models() == []
+
+
+def test_a_spec_that_is_not_text_is_invalid_and_not_a_failure(cloud: Cloud) -> None:
+    cloud.stores.data.put("specs/trips.toml", b'target = "\xff"')
+    run = cloud.train("trips", "first.csv", csv(trips(100)))
+    assert run["status"] == "invalid"
+    assert "is not UTF-8 text" in run["reasons"][0]
+
+
+def test_a_misspelled_exclude_is_told_and_never_trained_on(cloud: Cloud) -> None:
+    """Excluded columns are known only after the fact: a model that saw one would be worthless and look great."""
+    cloud.spec("trips", SPEC.replace('id = "trip"', 'id = "trip"\nexclude = ["windd"]'))
+    run = cloud.train("trips", "first.csv", csv(trips(1_000)))
+    assert run["status"] == "invalid"
+    assert "exclude names 'windd', which is no column" in run["reasons"][0]
+
+
+def test_a_table_of_few_distinct_rows_is_learned_from_whole(cloud: Cloud) -> None:
+    """Without an id, equal rows are separate events."""
+    cloud.spec("few", 'target = "late"\n[train]\ncandidates = ["linear"]\ntrials = 1')
+    few = trips(1_500)[["carrier", "late"]]
+    run = cloud.train("few", "few.csv", csv(few))
+    evaluation = cloud.stores.models.get_json(f"models/few/{run['version']}/evaluation.json")
+    assert evaluation["rows"]["all"] == 1_500
 
 
 def test_a_key_that_names_no_possible_model_is_refused(cloud: Cloud) -> None:

@@ -1,6 +1,7 @@
 """The vectorised form and the row form of the encoding agree, on whatever a file or a request may hold."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -33,12 +34,14 @@ DAY = Column("day", "datetime", "feature")
 FEATURES = (SIZE, FLAG, TOWN, DAY)
 SCHEMA = Schema((*FEATURES, Column("y", "numeric", "target")), "regression")
 
-zones = st.integers(-23 * 60 - 59, 23 * 60 + 59).map(lambda minutes: timezone(timedelta(minutes=minutes)))
+zones: st.SearchStrategy[timezone] = st.integers(-23 * 60 - 59, 23 * 60 + 59).map(
+    lambda minutes: timezone(timedelta(minutes=minutes))
+)
 moments = st.datetimes(
     # Hypothesis wants bounds without a zone.
     min_value=datetime(1, 1, 3),  # noqa: DTZ001
     max_value=datetime(9999, 12, 29),  # noqa: DTZ001
-    timezones=st.none() | zones,
+    timezones=st.one_of(st.none(), zones),
 )
 text = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
 numbers = st.floats(-LARGEST, LARGEST)
@@ -107,9 +110,19 @@ def test_a_date_becomes_its_parts_in_utc(moment: str, parts: list[float]) -> Non
 
 def test_the_matrix_names_its_columns() -> None:
     names = encoded_names(SCHEMA)
-    assert names[:3] == ("size", "flag", "town")
-    assert names[3:] == ("day.year", "day.month", "day.day", "day.weekday", "day.hour", "day.days")
+    assert names[:3] == ("numeric:size", "boolean:flag", "categorical:town")
+    assert [name.removesuffix(":day") for name in names[3:]] == [
+        f"datetime.{part}" for part in ("year", "month", "day", "weekday", "hour", "days")
+    ]
     assert categorical_positions(SCHEMA) == (2,)
+
+
+@pytest.mark.parametrize("name", ["day.hour", "datetime.hour:day", "numeric:day", "day"])
+def test_no_column_is_taken_for_a_part_of_a_date_whatever_it_is_called(name: str) -> None:
+    other = Column(name, "numeric", "feature")
+    date = replace(DAY, name="day" if name != "day" else "other")
+    names = encoded_names(Schema((date, other), "regression"))
+    assert len(set(names)) == len(names) == 7
 
 
 def test_absent_and_unknown_categories_have_codes_of_their_own() -> None:
@@ -141,7 +154,7 @@ def test_an_older_version_reads_a_newer_matrix_as_if_it_had_encoded_the_rows_its
 
 def test_columns_that_a_newer_matrix_has_lost_are_missing_throughout() -> None:
     matrix = encode(Schema((SIZE,), "regression"), {"size": np.arange(3.0)}, 3)
-    picked = select(matrix, ("size",), SCHEMA)
+    picked = select(matrix, ("numeric:size",), SCHEMA)
     np.testing.assert_array_equal(picked, encode(SCHEMA, {"size": np.arange(3.0)}, 3))
     assert picked[:, 2].tolist() == [MISSING] * 3
     assert np.isnan(picked[:, 3:]).all()

@@ -22,11 +22,11 @@ TASKS = ("binary", "multiclass", "regression")
 def strange(data: Dataset) -> Matrix:
     """Held-out rows whose categories are unknown or missing, whose numbers are missing or far off."""
     held = data.matrix[data.held_out]
-    codes = [data.names.index("colour"), data.names.index("town")]
+    codes = [data.names.index("categorical:colour"), data.names.index("categorical:town")]
     unknown, absent, empty, far = held.copy(), held.copy(), held.copy(), held.copy()
     unknown[:, codes], absent[:, codes] = UNKNOWN, MISSING
     empty[:, [i for i in range(held.shape[1]) if i not in codes]] = np.nan
-    far[:, data.names.index("size")] = np.where(np.arange(len(held)) % 2, 1e6, -1e6)
+    far[:, data.names.index("numeric:size")] = np.where(np.arange(len(held)) % 2, 1e6, -1e6)
     far[:, codes] = len(data.schema.features[-1].vocabulary) + 5
     return np.concatenate([held, unknown, absent, empty, far])
 

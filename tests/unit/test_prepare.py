@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from tests.unit.builders import prepare, raw
 from tidemill.errors import InvalidSpec, InvalidUpload
-from tidemill.schema import Column, Schema
+from tidemill.schema import COPY_BITS, Column, Schema
 from tidemill.spec import ModelSpec, parse_spec
+from tidemill.stages.assemble import split_by_key
 from tidemill.stages.prepare import MAX_CATEGORIES, clean, first_schema, rejected_frame, row_keys, same_model
 from tidemill.stages.tables import Rejected, read_table
 
@@ -162,11 +163,24 @@ def test_the_newer_row_of_an_id_wins_within_a_file() -> None:
     assert partition.account["duplicates"] == 1
 
 
-def test_many_duplicates_are_warned_of_with_the_remedy() -> None:
-    partition, _ = prepare(raw("x,y\n1,0\n1,0\n1,0\n2,1\n"), SPEC)
-    assert partition.account["warnings"] == [
-        "2 of 4 rows were duplicates and count once; if they are separate events, name their id in the spec"
-    ]
+def test_copies_without_an_id_are_kept_and_named() -> None:
+    partition, _ = prepare(raw("x,y\n" + "1,0\n" * 60 + "2,1\n"), SPEC)
+    assert (partition.account["accepted"], partition.account["duplicates"]) == (61, 0)
+    assert len(set(partition.keys.tolist())) == 61
+    assert "59 rows are exact copies of others and are kept" in partition.account["warnings"][0]
+
+
+def test_a_few_copies_share_a_side_of_the_split_and_many_are_drawn_on_their_own() -> None:
+    for text in ("1,0\n", "2,1\n", "3,1\n"):
+        sides = split_by_key(prepare(raw("x,y\n9,1\n8,0\n" + text * 1_000), SPEC)[0].keys, 0.5)[2:]
+        assert len(set(sides[:8].tolist())) == 1
+        assert 400 < sides.sum() < 600
+
+
+def test_the_same_rows_in_another_file_are_the_same_rows_copies_included() -> None:
+    first, _ = prepare(raw("x,y\n1,0\n1,0\n2,1\n"), SPEC)
+    again, _ = prepare(raw("x,y\n2,1\n1,0\n1,0\n"), SPEC)
+    assert sorted(first.keys.tolist()) == sorted(again.keys.tolist())
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
@@ -186,8 +200,10 @@ def test_the_key_of_a_row_does_not_depend_on_the_rows_around_it(rows: list[tuple
     alone = [
         row_keys({name: values[i : i + 1] for name, values in columns.items()}, schema)[0] for i in range(len(rows))
     ]
-    assert together.tolist() == alone
-    assert len(set(together.tolist())) == len({repr(row) for row in rows})
+    of_content = np.uint64(COPY_BITS)
+    assert [key >> of_content for key in together] == [key >> of_content for key in alone]
+    assert len({key >> of_content for key in together}) == len({repr(row) for row in rows})
+    assert len(set(together.tolist())) == len(rows)
 
 
 # Columns that no model can use

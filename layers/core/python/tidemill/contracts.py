@@ -28,9 +28,13 @@ class Upload:
     def model(self) -> str:
         """The folder under `uploads/`; raises `InvalidUpload` where there is none."""
         parts = self.key.removeprefix(UPLOADS).split("/", 1)
-        if not self.key.startswith(UPLOADS) or len(parts) != 2 or not parts[1]:
+        if not self.key.startswith(UPLOADS) or len(parts) != 2 or not (parts[1] or self.is_folder):
             raise InvalidUpload(f"{self.key} is not under uploads/MODEL/: upload to uploads/MODEL/FILE")
         return parts[0]
+
+    @property
+    def is_folder(self) -> bool:
+        return self.key.endswith("/") and not self.size
 
     @property
     def name(self) -> str:
@@ -73,11 +77,14 @@ class Start:
 
 @dataclass(frozen=True)
 class Claimed:
-    """The pipeline's state after Claim; every later state adds its own result beside these."""
+    """The pipeline's state after Claim; every later state adds its own result beside these.
+
+    `ignored`: the empty object that the S3 console makes for a folder.
+    """
 
     model: str
     run: str
-    status: Literal["claimed", "duplicate"]
+    status: Literal["claimed", "duplicate", "ignored"]
     upload: Upload | None = None
     order: Order | None = None
 

@@ -35,7 +35,8 @@ _NAN = float("nan")
 
 
 def encoded_names(schema: Schema) -> tuple[str, ...]:
-    """Names of the matrix's columns, in order; a date's parts are `column.part`."""
+    """Names of the matrix's columns, in order: `numeric:size`, `datetime.hour:sent`. The kind comes first, since a
+    column may be called anything, `sent.hour` too; and a name never stands for two kinds."""
     return tuple(name for column in schema.features for name in _names(column))
 
 
@@ -122,8 +123,8 @@ def read_datetime(text: str) -> datetime:
 
 def _names(column: Column) -> tuple[str, ...]:
     if column.kind == "datetime":
-        return tuple(f"{column.name}.{part}" for part in _PARTS)
-    return (column.name,)
+        return tuple(f"datetime.{part}:{column.name}" for part in _PARTS)
+    return (f"{column.kind}:{column.name}",)
 
 
 def _encode_numbers(_: Column, values: npt.NDArray[Any], out: Matrix) -> None:

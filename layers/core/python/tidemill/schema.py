@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 from tidemill.spec import Kind, Task
 
+COPY_BITS = 3
+"""Low bits of a row's key that tell the first equal rows of one upload apart; the split does not look at them."""
+
 Role = Literal["feature", "target", "id", "time", "excluded", "unused"]
 
 Columns = Mapping[str, npt.NDArray[Any]]
@@ -77,6 +80,13 @@ def extend(column: Column, values: Sequence[str]) -> Column:
     known = set(column.vocabulary)
     fresh = [value for value in dict.fromkeys(values) if value not in known]
     return replace(column, vocabulary=(*column.vocabulary, *fresh)) if fresh else column
+
+
+def mixed(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Each key as another, independent one (the first steps of splitmix64)."""
+    with np.errstate(over="ignore"):
+        product = (keys ^ (keys >> np.uint64(31))) * np.uint64(0x9E3779B97F4A7C15)
+    return np.asarray(product ^ (product >> np.uint64(29)))
 
 
 def rows_digest(keys: npt.NDArray[np.uint64]) -> str:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from datetime import timedelta
 from difflib import get_close_matches
@@ -105,8 +105,8 @@ class ModelSpec:
 def parse_spec(text: str) -> ModelSpec:
     """Raises `InvalidSpec` with every mistake at once."""
     try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        document = tomllib.loads(text.removeprefix("\ufeff"))
+    except (ValueError, RecursionError) as error:  # deep nesting, or a number of thousands of digits
         raise InvalidSpec(f"the spec is not valid TOML: {error}") from None
     problems: list[str] = []
     spec = _Reader(problems).model(document)
@@ -162,8 +162,7 @@ class _Reader:
         values: dict[str, Any] = dict(given)
         for key, raw in entry.items():
             if key not in known or key in given:
-                nearest = get_close_matches(key, known, n=1, cutoff=0.0)
-                self.problems.append(f"{prefix}{key} is not a known key; did you mean {prefix}{nearest[0]}?")
+                self.problems.append(f"{prefix}{key} is not a known key; did you mean {_nearest(key, prefix, known)}?")
                 continue
             try:
                 values[key] = _READERS[section, key](raw)
@@ -175,6 +174,15 @@ class _Reader:
                     self.problems.append(f"{prefix}{name} is missing: say which column is to be predicted")
                 values[name] = ""
         return section(**values)
+
+
+def _nearest(key: str, prefix: str, known: Iterable[str]) -> str:
+    """A key of the same name in another table, else the one of this table that is spelled most alike."""
+    for section, name in _READERS:
+        elsewhere = f"{section.__name__.lower()}.{key}"
+        if name == key and section not in (ModelSpec, ColumnSpec) and elsewhere != f"{prefix}{key}":
+            return elsewhere
+    return prefix + get_close_matches(key, known, n=1, cutoff=0.0)[0]
 
 
 def _contradictions(spec: ModelSpec) -> Iterator[str]:

@@ -10,6 +10,8 @@ from tidemill.spec import model_name
 
 def claim(start: Start, registry: Registry, execution: str, now: datetime) -> Claimed:
     """Raises `InvalidUpload` for a key that names no model that could exist."""
+    if start.upload and start.upload.is_folder:
+        return Claimed(start.model, start.run, "ignored", start.upload)
     try:
         model_name(start.model)
     except InvalidSpec as error:

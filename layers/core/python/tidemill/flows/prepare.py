@@ -14,7 +14,7 @@ from tidemill.aws.paths import dataset_prefix, partition_prefix, schema_key, spe
 from tidemill.aws.registry import Item
 from tidemill.aws.stores import Stores
 from tidemill.contracts import Claimed, Prepared, Upload
-from tidemill.errors import InvalidInput, InvalidUpload, NotFound, StoreUnavailable
+from tidemill.errors import InvalidInput, InvalidSpec, InvalidUpload, NotFound, StoreUnavailable
 from tidemill.flows.captures import Captures, Record
 from tidemill.profile import profile
 from tidemill.reports.prepare import render
@@ -66,6 +66,8 @@ def read_spec(stores: Stores, model: str) -> tuple[str, ModelSpec]:
     """The spec's text and the spec; raises `InvalidUpload` with the command that writes one."""
     try:
         text = stores.data.get(spec_key(model)).decode()
+    except UnicodeDecodeError as error:
+        raise InvalidSpec(f"the spec of {model!r} is not UTF-8 text: {error.reason} at byte {error.start}") from None
     except NotFound:
         remedy = f"write one with `tidemill init {model} FILE --target COLUMN`, then upload again"
         raise InvalidUpload(f"model {model!r} has no spec: {remedy}") from None

@@ -134,7 +134,8 @@ def _comparison(
         return f"it is {how} than version {version}: {numbers} ({bound})"
     if not math.isfinite(result.lower):
         return f"it cannot be compared with version {version}: {numbers} have too few of some class"
-    how = "worse than" if result.difference < 0 else "not surely better than"
+    surely_worse = 2 * result.difference - result.lower < 0  # the bound's mirror image is below 0
+    how = "worse than" if surely_worse else "not surely better than"
     return f"it is {how} version {version}: {numbers} ({bound})"
 
 

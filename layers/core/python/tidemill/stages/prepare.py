@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 
 from tidemill.errors import InvalidSpec, InvalidUpload
-from tidemill.schema import Column, Columns, Role, Schema, extend
+from tidemill.schema import COPY_BITS, Column, Columns, Role, Schema, extend, mixed
 from tidemill.spec import ModelSpec, Task
 from tidemill.stages.classes import class_texts
 from tidemill.stages.columns import Parsed, infer_kind, infer_target_kind, parse
@@ -132,9 +132,12 @@ def clean(raw: RawTable, spec: ModelSpec, schema: Schema, *, source: str) -> tup
     duplicates = int(len(last) - last.sum())
     schema, more = _learn_categories(schema, columns)
     warnings += more
-    if duplicates > 0.2 * len(last):
-        advice = "" if spec.id else "; if they are separate events, name their id in the spec"
-        warnings.append(f"{duplicates:,} of {len(last):,} rows were duplicates and count once{advice}")
+    if duplicates:
+        warnings.append(f"{duplicates:,} rows have the id of a later row of this file, which counts instead")
+    copies = 0 if schema.of_role("id") else int(pd.DataFrame(columns).duplicated().sum())
+    if copies:
+        advice = "they may be separate events; name an id in the spec to have each event count once"
+        warnings.append(f"{copies:,} rows are exact copies of others and are kept: without an id {advice}")
     account = {
         "source": source,
         "rows_read": raw.rows_read,
@@ -148,12 +151,22 @@ def clean(raw: RawTable, spec: ModelSpec, schema: Schema, *, source: str) -> tup
 
 
 def row_keys(columns: Columns, schema: Schema) -> npt.NDArray[np.uint64]:
-    """A 64-bit key a row: of its id where the model has one, else of all its values."""
+    """A 64-bit key a row: the hash of its id where the model has one, else of all its values.
+
+    Without an id, equal rows may be separate events, so all are kept, and known again when the file comes again. The
+    first `2**COPY_BITS` of an upload may as well be copies of one event: they share a side of the split. Where there
+    are more, the table has few distinct rows, and each further one is drawn on its own.
+    """
     identity = schema.of_role("id")
     names = [identity.name] if identity and identity.name in columns else sorted(columns)
     frame = pd.DataFrame({name: columns[name] for name in names})
     hashes: npt.NDArray[np.uint64] = np.asarray(pd.util.hash_pandas_object(frame, index=False, hash_key=_HASH_KEY))
-    return hashes
+    if identity and identity.name in columns:
+        return hashes
+    copies = pd.Series(hashes).groupby(hashes, sort=False).cumcount().to_numpy().astype(np.uint64)
+    with np.errstate(over="ignore"):
+        further = mixed(hashes + copies * np.uint64(0xBF58476D1CE4E5B9))
+    return np.where(copies < 2**COPY_BITS, hashes ^ copies, further)
 
 
 def _role(name: str, spec: ModelSpec) -> Role:
@@ -224,6 +237,9 @@ def _class_order(name: str) -> tuple[float, str]:
 
 def _match_columns(raw: RawTable, spec: ModelSpec, schema: Schema) -> tuple[Schema, list[str]]:
     needed = [column.name for column in schema.columns if column.role in ("feature", "target", "id", "time")]
+    unknown = [name for name in spec.exclude if name not in raw.columns and not schema.column(name)]
+    if unknown:
+        raise InvalidSpec(f"exclude names {_listed(unknown)}, which is no column: the file has {_listed(raw.columns)}")
     missing = [name for name in needed if name not in raw.columns]
     missing += [name for name in (spec.id, spec.time) if name and not schema.column(name) and name not in raw.columns]
     known = {column.name for column in schema.columns}

@@ -77,11 +77,12 @@ def read_table(name: str, data: bytes) -> RawTable:
 
 def _read_parquet(name: str, data: bytes) -> RawTable:
     try:
-        table = pyarrow.parquet.read_table(io.BytesIO(data))
+        file = pyarrow.parquet.ParquetFile(io.BytesIO(data))
+        _check_header(name, file.schema_arrow.names)
+        table = file.read()
         table.validate(full=True)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InvalidUpload(f"{name} is a damaged Parquet file: {_first_line(error)}") from None
-    _check_header(name, table.column_names)
     columns = dict(zip(table.column_names, table.columns, strict=True))
     return RawTable(columns, range(1, table.num_rows + 1), rows_read=table.num_rows)
 

@@ -1,0 +1,101 @@
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from tidemill.stages.bootstrap import interval
+from tidemill.stages.metrics import METRICS
+from tidemill.stages.performance import Performance, measure
+
+AUC, ACCURACY, RMSE = METRICS["roc_auc"], METRICS["accuracy"], METRICS["rmse"]
+Array = npt.NDArray[np.float64]
+
+
+def answers(rows: int, quality: float, seed: int) -> tuple[Array, Array]:
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, 2, rows).astype(float)
+    positive = 1 / (1 + np.exp(-(quality * (truth - 0.5) + rng.normal(size=rows))))
+    return truth, np.column_stack([1 - positive, positive])
+
+
+BASELINE = interval(AUC, *answers(2_000, 1.5, 0), seed=1).to_json()
+
+
+def now(rows: int, quality: float, seed: int = 1, needed: int = 100) -> Performance:
+    truth, prediction = answers(rows, quality, seed)
+    return measure(AUC, truth, prediction, predictions=2 * rows, needed=needed, baseline=BASELINE, dummy=0.5)
+
+
+def test_without_enough_labels_nothing_is_said_about_the_model() -> None:
+    found = now(99, 0.0)
+    assert (found.status, found.value, found.loss) == ("insufficient_labels", None, None)
+    assert found.sentence == "99 of 198 predictions have labels, and 100 are needed to judge"
+
+
+def test_a_model_as_good_as_its_evaluation_is_fine() -> None:
+    found = now(500, 1.5)
+    assert found.status == "fine"
+    assert found.sentence.endswith("no drop that matters")
+    assert found.low is not None
+    assert found.high is not None
+    assert found.value is not None
+    assert found.low < found.value < found.high
+
+
+def test_a_drop_is_told_with_what_of_the_learned_is_lost() -> None:
+    found = now(500, 0.5)
+    assert found.status == "dropped"
+    assert found.loss is not None
+    assert found.loss > 0.3
+    assert found.sentence.endswith(f"{found.loss:.0%} of what it had learned is lost")
+
+
+def test_a_model_that_got_better_has_not_dropped() -> None:
+    assert now(500, 3.0).status == "fine"
+
+
+def test_a_sure_but_small_drop_does_not_matter() -> None:
+    sure = BASELINE | {"standard_error": 1e-6}
+    truth, prediction = answers(60_000, 1.44, 3)
+    found = measure(AUC, truth, prediction, predictions=1, needed=1, baseline=sure, dummy=0.5)
+    assert found.loss is not None
+    assert 0 < found.loss < 0.05
+    assert found.status == "fine"
+
+
+def test_false_drops_are_rare() -> None:
+    dropped = sum(now(300, 1.5, seed).status == "dropped" for seed in range(100, 140))
+    assert dropped <= 2
+
+
+def test_an_error_that_grew_is_a_drop() -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=1_000)
+    baseline = interval(RMSE, truth, truth + rng.normal(0, 0.5, 1_000), seed=1).to_json()
+    for noise, status in ((0.5, "fine"), (0.9, "dropped")):
+        prediction = truth + rng.normal(0, noise, 1_000)
+        found = measure(RMSE, truth, prediction, predictions=1_000, needed=10, baseline=baseline, dummy=1.0)
+        assert found.status == status
+
+
+def test_a_perfect_model_that_stays_perfect_is_fine() -> None:
+    truth = np.arange(200.0) % 2
+    perfect = np.eye(2)[truth.astype(int)]
+    baseline = interval(ACCURACY, truth, perfect, seed=1).to_json()
+    found = measure(ACCURACY, truth, perfect, predictions=200, needed=100, baseline=baseline, dummy=0.5)
+    assert (found.status, found.loss) == ("fine", 0)
+    wrong = measure(ACCURACY, truth, perfect[:, ::-1], predictions=200, needed=100, baseline=baseline, dummy=0.5)
+    assert wrong.status == "dropped"
+
+
+@pytest.mark.parametrize("baseline", [{"value": None, "standard_error": None}, {"value": 0.4, "standard_error": 0.1}])
+def test_what_cannot_be_compared_is_unsaid(baseline: dict[str, float | None]) -> None:
+    truth, prediction = answers(200, 1.0, 0)
+    found = measure(AUC, truth, prediction, predictions=200, needed=10, baseline=baseline, dummy=0.5)
+    assert found.status == "insufficient_labels"
+    assert "cannot be computed on the 200 labelled rows" in found.sentence
+
+
+def test_labels_of_one_class_only_say_nothing() -> None:
+    _, prediction = answers(200, 1.0, 0)
+    found = measure(AUC, np.ones(200), prediction, predictions=200, needed=10, baseline=BASELINE, dummy=0.5)
+    assert found.status == "insufficient_labels"
