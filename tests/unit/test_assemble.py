@@ -10,8 +10,9 @@ from tests.tables import csv
 from tests.unit.builders import dataset, observations, prepare, raw
 from tidemill.encoding import RowEncoder, encode, read_value
 from tidemill.errors import InvalidUpload
+from tidemill.schema import split_by_key
 from tidemill.spec import parse_spec
-from tidemill.stages.assemble import Accepted, Dataset, assemble, split_by_key
+from tidemill.stages.assemble import Accepted, Dataset, assemble
 from tidemill.stages.prepare import clean, same_model
 from tidemill.stages.tables import read_table
 
@@ -167,18 +168,6 @@ def test_the_training_profile_describes_training_rows_alone() -> None:
     data = dataset(observations(300, task="binary"))
     assert data.training_profile.rows == int((~data.held_out).sum())
     assert set(data.training_profile.columns) == {column.name for column in data.schema.features}
-
-
-def test_an_excluded_time_of_earlier_rows_may_be_missing_and_counts_as_the_oldest() -> None:
-    before, after = parse_spec('target = "y"\nid = "key"\nexclude = ["when"]'), parse_spec(TIMED)
-    frame = timed(300)
-    frame.loc[:4, "when"] = None
-    partition, schema = prepare(read_table("a.csv", csv(frame)), before)
-    schema = same_model(schema, after)
-    data = assemble([Accepted(partition.columns, partition.keys)], schema, after)
-    assert not data.held_out[:5].any()
-    assert data.cutoff is not None
-    assert data.cutoff < 0
 
 
 def test_spec_roles_apply_to_rows_accepted_before() -> None:

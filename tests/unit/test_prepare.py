@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 from tests.unit.builders import prepare, raw
 from tidemill.errors import InvalidSpec, InvalidUpload
-from tidemill.schema import COPY_BITS, Column, Schema
+from tidemill.schema import COPY_BITS, Column, Schema, split_by_key
 from tidemill.spec import ModelSpec, parse_spec
-from tidemill.stages.assemble import split_by_key
 from tidemill.stages.prepare import MAX_CATEGORIES, clean, first_schema, rejected_frame, row_keys, same_model
 from tidemill.stages.tables import Rejected, read_table
 
@@ -314,27 +313,6 @@ def test_what_would_be_another_model_is_refused(spec: str, expected: str) -> Non
     assert expected in str(caught.value)
 
 
-def test_a_column_that_was_free_text_may_become_the_id() -> None:
-    text = "key,x,y\n" + "".join(f"k{i},{i},{i % 2}\n" for i in range(50))
-    _, schema = prepare(raw(text), SPEC)
-    assert kind_of(schema, "key")[1] == "unused"
-    partition, schema = clean(raw(text), WITH_ID, same_model(schema, WITH_ID), source="data.csv")
-    assert kind_of(schema, "key") == ("categorical", "id")
-    twice, _ = clean(raw(text.replace(",1\n", ",0\n")), WITH_ID, schema, source="data.csv")
-    assert twice.keys.tolist() == partition.keys.tolist()
-
-
-@pytest.mark.parametrize("line", ['id = "kye"', 'time = "wen"'])
-def test_an_id_or_time_that_no_upload_has_is_not_passed_over(line: str) -> None:
-    with pytest.raises(InvalidUpload, match=f"column '{line[-4:-1]}' is missing, which the spec names"):
-        later("x,colour,y\n1,red,a\n", parse_spec(f'target = "y"\n{line}'))
-
-
-def test_a_column_without_dates_cannot_become_the_time() -> None:
-    with pytest.raises(InvalidUpload, match="time column 'colour' holds no dates"):
-        later("x,colour,y\n1,red,a\n", parse_spec('target = "y"\ntime = "colour"'))
-
-
 def test_the_quarantine_is_a_table_in_the_order_of_the_file() -> None:
     frame = rejected_frame([Rejected(9, "x", "abc", "is not a number"), Rejected(2, "", "1", "has 1 fields")], "a.csv")
     assert frame.to_dict("records") == [
@@ -365,3 +343,16 @@ def test_damaged_parquet_that_still_opens_is_cleaned_or_refused() -> None:
             continue
         account = partition.account
         assert account["accepted"] + account["quarantined"] + account["duplicates"] == account["rows_read"]
+
+
+@pytest.mark.parametrize("line", ['id = "key"', 'time = "when"'])
+def test_an_id_or_a_time_cannot_be_given_later_since_rows_would_change_sides(line: str) -> None:
+    known = schema_of("key,when,x,y\n" + "".join(f"k{i},2020-01-{i + 1:02},{i},{i % 2}\n" for i in range(20)))
+    with pytest.raises(InvalidSpec, match="would change sides of the split: use another model name"):
+        same_model(known, parse_spec(f'target = "y"\n{line}'))
+
+
+def test_a_row_is_known_again_when_a_later_file_has_one_more_column() -> None:
+    first, schema = prepare(raw("x,y\n1,0\n2,1\n3,0\n"), SPEC)
+    again, _ = clean(raw("x,y,new\n1,0,7\n2,1,8\n3,0,9\n"), SPEC, schema, source="more.csv")
+    assert again.keys.tolist() == first.keys.tolist()

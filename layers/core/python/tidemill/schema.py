@@ -32,6 +32,9 @@ class Column:
     low: float | None = None
     high: float | None = None
     note: str = ""
+    key: bool = False
+    """Whether a row without an id is known again by this column: fixed by the first upload, since a row whose key
+    changed would be taken for another one and could land on the other side of the split."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,14 @@ def mixed(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     return np.asarray(product ^ (product >> np.uint64(29)))
 
 
+def split_by_key(keys: npt.NDArray[np.uint64], share: float) -> npt.NDArray[np.bool_]:
+    """Held out or not by the key alone, so that a row never changes side between retrains, and copies share one.
+
+    Keys are hashes already; mixing keeps the side independent of their use elsewhere.
+    """
+    return np.asarray((mixed(keys >> np.uint64(COPY_BITS)) >> np.uint64(11)).astype(np.float64) / 2.0**53 < share)
+
+
 def rows_digest(keys: npt.NDArray[np.uint64]) -> str:
     """Names a set of rows whatever their order."""
     return hashlib.sha256(np.sort(keys).tobytes()).hexdigest()[:16]
@@ -98,5 +109,6 @@ def _column_to_json(column: Column) -> dict[str, Any]:
     required = {"name": column.name, "kind": column.kind, "role": column.role, "nullable": column.nullable}
     optional = {
         "vocabulary": list(column.vocabulary), "low": column.low, "high": column.high, "note": column.note,
+        "key": column.key or None,
     }  # fmt: skip
     return required | {key: value for key, value in optional.items() if value not in (None, "", [])}

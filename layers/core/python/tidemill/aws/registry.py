@@ -17,7 +17,7 @@ Every change that two runs could race for is a conditional write.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import PutTypeDef
 
 Item = dict[str, Any]
+LONGEST_RUN = timedelta(hours=2)
+"""The pipeline's own timeout: a run that is older and still running was ended from outside."""
 _serialize, _deserialize = TypeSerializer().serialize, TypeDeserializer().deserialize
 
 
@@ -73,17 +75,19 @@ class Registry:
 
     # Training data
 
-    def claim_partition(self, model: str, content: str, run: str) -> str | None:
+    def claim_partition(self, model: str, content: str, run: str, now: datetime) -> str | None:
         """The run that this content was trained in before, or None when it is this run's to prepare.
 
-        A run that failed, or was told that its file is invalid, does not keep the content from another try.
+        A run that failed, that was told that its file is invalid, or whose execution must have ended without a word
+        does not keep the content from another try.
         """
         key = _key(model, f"PARTITION#{content}")
         if self._put_if({**key, "run": run}, "attribute_not_exists(sk) OR #run = :run", {"#run": "run"}, {":run": run}):
             return None
         owner = str(self._get(key, "partition")["run"])
-        status = self.run(model, owner)["status"]
-        if status in ("invalid", "failed") and self._put_if(
+        record = self.run(model, owner)
+        dead = record["status"] == "running" and now - datetime.fromisoformat(str(record["started"])) > LONGEST_RUN
+        if (dead or record["status"] in ("invalid", "failed")) and self._put_if(
             {**key, "run": run}, "#run = :owner", {"#run": "run"}, {":owner": owner}
         ):
             return None

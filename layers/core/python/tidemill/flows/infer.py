@@ -8,6 +8,7 @@ from typing import Any
 from tidemill.aws.paths import version_prefix
 from tidemill.aws.registry import Champion
 from tidemill.aws.stores import Stores
+from tidemill.encoding import LARGEST
 from tidemill.errors import InvalidRequest, ModelIncompatible, NotFound, StoreUnavailable
 from tidemill.flows.captures import Captures, Record
 from tidemill.stages.classes import class_name
@@ -153,7 +154,7 @@ def _label_problems(place: int, entry: Row, model: ServedModel) -> list[str]:
         problems.append(f"labels[{place}].id must be the id of a prediction")
     label, schema = entry.get("label"), model.schema
     if schema.task == "regression":
-        if isinstance(label, bool) or not isinstance(label, int | float):
+        if isinstance(label, bool) or not isinstance(label, int | float) or not -LARGEST <= label <= LARGEST:
             problems.append(f"labels[{place}].label must be a number, as {schema.target.name!r} is")
     elif class_name(label, schema.target) not in schema.classes:
         known = ", ".join(schema.classes[:10])

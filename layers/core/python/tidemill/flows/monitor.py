@@ -117,6 +117,8 @@ def _window(window: Window | None, spec: ModelSpec, now: datetime) -> tuple[date
     if window is None:
         return now - spec.monitor.window, now
     start, end = _time(window.start), _time(window.end)
+    if start.year < 1970 or end.year > 2999:
+        raise InvalidRequest(f"the window {window.start}/{window.end} is not within the years 1970 to 2999")
     if start >= end:
         raise InvalidRequest(f"the window {window.start}/{window.end} ends before it starts")
     return start, end

@@ -52,7 +52,7 @@ def prepare(claimed: Claimed, stores: Stores, now: datetime) -> Prepared:
             return _only_accepted(claimed, text, spec, stores)
     except InvalidInput as error:
         return Prepared("invalid", reasons=error.problems)
-    owner = stores.registry.claim_partition(claimed.model, source.content, claimed.run)
+    owner = stores.registry.claim_partition(claimed.model, source.content, claimed.run, now)
     if owner:
         reason = f"{source.name} has the content that run {owner} was started with, under the same spec"
         return Prepared("duplicate", reasons=[reason])

@@ -14,7 +14,8 @@ from tidemill.aws.stores import Stores
 from tidemill.contracts import Candidate, Judged, ValidateRequest
 from tidemill.errors import NothingTrained
 from tidemill.reports.evaluation import render
-from tidemill.schema import Schema, rows_digest
+from tidemill.schema import Schema, rows_digest, split_by_key
+from tidemill.spec import parse_spec
 from tidemill.stages import evaluate, gate
 from tidemill.stages.bootstrap import Interval
 from tidemill.stages.evaluate import HeldOut
@@ -150,11 +151,13 @@ def _compare(
     metric_name: str,
     stores: Stores,
 ) -> tuple[gate.Check, Document | None]:
-    """On the rows that both versions' split rules held out: by key, which never changes side, or after the
-    later of the two cutoffs."""
+    """On the rows that both versions' split rules held out: by key, under the smaller of the two shares, or after
+    the later of the two cutoffs."""
     common = data.held_out
     if data.moments is not None and champion.manifest["cutoff"] is not None:
         common = common & (data.moments > champion.manifest["cutoff"])
+    elif data.moments is None:
+        common = common & split_by_key(data.keys, parse_spec(champion.manifest["spec"]).holdout)
     rows = _held_out(data, common)
     attempt = stores.registry.attempt_on(request.model, rows_digest(data.keys[common]), request.run)
     measure = metric(metric_name, data.schema.task)

@@ -11,7 +11,7 @@ import pandas as pd
 from tidemill.encoding import Matrix, encode, encoded_names, write_value
 from tidemill.errors import InvalidUpload
 from tidemill.profile import Profile, profile
-from tidemill.schema import COPY_BITS, Column, Columns, Schema, mixed
+from tidemill.schema import Column, Columns, Schema, split_by_key
 from tidemill.spec import ModelSpec
 from tidemill.stages.classes import class_texts
 
@@ -75,14 +75,6 @@ def assemble(partitions: Sequence[Accepted], schema: Schema, spec: ModelSpec) ->
             for row in np.linspace(0, len(keys) - 1, min(EXAMPLES, len(keys))).astype(int).tolist()
         ),
     )
-
-
-def split_by_key(keys: npt.NDArray[np.uint64], share: float) -> npt.NDArray[np.bool_]:
-    """Held out or not by the key alone, so that a row never changes side between retrains, and copies share one.
-
-    Keys are hashes already; mixing keeps the side independent of their use elsewhere.
-    """
-    return np.asarray((mixed(keys >> np.uint64(COPY_BITS)) >> np.uint64(11)).astype(np.float64) / 2.0**53 < share)
 
 
 def _merge(

@@ -227,7 +227,7 @@ def _numbers(reference: NumericProfile, now: NumericProfile, values: Values, pol
     result = Comparison(distance, distance, kolmogorov_p(distance, now.present, reference.present))
     (low, median, high), (low_now, median_now, high_now) = (c.quantile([0.05, 0.5, 0.95]) for c in (reference, now))
     moved, detail = "moved up" if up > down else "moved down", f"median {plain(median)} → {plain(median_now)}"
-    if median == median_now:
+    if median == median_now or (median_now > median) != (up > down):
         detail = f"mean {plain(reference.mean)} → {plain(now.mean)}"
     if min(up, down) > 0.5 * distance:
         moved = "spread out" if high_now - low_now > high - low else "drew together"

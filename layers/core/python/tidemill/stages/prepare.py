@@ -51,6 +51,7 @@ def first_schema(raw: RawTable, spec: ModelSpec) -> Schema:
     """Kinds, roles and classes as the first upload shows them; raises for a spec that does not fit it."""
     _check_named_columns(raw.columns, spec)
     columns = [_new_column(name, values, spec) for name, values in raw.columns.items()]
+    columns = [replace(column, key=column.role in ("feature", "target", "time")) for column in columns]
     schema = Schema(tuple(columns), "regression")
     target = next((column for column in columns if column.name == spec.target), None)
     if target is None or target.role == "unused":
@@ -84,6 +85,13 @@ def same_model(schema: Schema, spec: ModelSpec) -> Schema:
         problems.append(
             f"the target of this model is {schema.target.name!r}, not {spec.target!r}: use another model name"
         )
+    for role, wanted in (("id", spec.id), ("time", spec.time)):
+        had = next((column.name for column in schema.columns if column.role == role), None)
+        if had != wanted:
+            problems.append(
+                f"the {role} column of this model is {had or 'none'} and cannot become {wanted or 'none'}, since rows "
+                "would change sides of the split: use another model name"
+            )
     for column in schema.columns:
         fixed = spec.columns[column.name].kind if column.name in spec.columns else None
         if fixed and fixed != column.kind and column.name != spec.id:
@@ -158,7 +166,7 @@ def row_keys(columns: Columns, schema: Schema) -> npt.NDArray[np.uint64]:
     are more, the table has few distinct rows, and each further one is drawn on its own.
     """
     identity = schema.of_role("id")
-    names = [identity.name] if identity and identity.name in columns else sorted(columns)
+    names = [identity.name] if identity and identity.name in columns else _key_columns(columns, schema)
     frame = pd.DataFrame({name: columns[name] for name in names})
     hashes: npt.NDArray[np.uint64] = np.asarray(pd.util.hash_pandas_object(frame, index=False, hash_key=_HASH_KEY))
     if identity and identity.name in columns:
@@ -167,6 +175,11 @@ def row_keys(columns: Columns, schema: Schema) -> npt.NDArray[np.uint64]:
     with np.errstate(over="ignore"):
         further = mixed(hashes + copies * np.uint64(0xBF58476D1CE4E5B9))
     return np.where(copies < 2**COPY_BITS, hashes ^ copies, further)
+
+
+def _key_columns(columns: Columns, schema: Schema) -> list[str]:
+    """In an order of their own; all columns where the schema says nothing of keys."""
+    return sorted(c.name for c in schema.columns if c.key and c.name in columns) or sorted(columns)
 
 
 def _role(name: str, spec: ModelSpec) -> Role:
