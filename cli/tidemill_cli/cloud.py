@@ -83,7 +83,7 @@ class Target:
     def spec(self, model: str) -> str | None:
         """The model's spec as it was written, None where there is none."""
         try:
-            return self.data.get(spec_key(model)).decode()
+            return self.data.get(spec_key(model)).decode(errors="replace")
         except NotFound:
             return None
 

@@ -168,8 +168,9 @@ def _where(console: Console, model: str, url: str, checked: dict[str, Any], firs
         table.add_row(name, tidemill("report", model, *options)["path"])
     table.add_row("endpoint", url)
     table.add_row("history", f"tidemill history {model}")
-    table.add_row("one prediction", f"curl -s {url}/models/{model}/predict -d '{{\"rows\": [{ROW}]}}'")
     console.print(table)
+    console.print("One prediction by hand:")
+    print(f"curl -s {url}/models/{model}/predict -d '{{\"rows\": [{ROW}]}}'")
 
 
 def _free_name() -> str:
