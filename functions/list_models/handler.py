@@ -4,7 +4,7 @@ from functools import cache
 from typing import Any
 
 from tidemill.aws.stores import Stores
-from tidemill.aws.telemetry import Event, environment, instrumented
+from tidemill.aws.telemetry import Event, environment, instrumented, now
 from tidemill.flows.list_models import list_models
 
 
@@ -15,4 +15,4 @@ def stores() -> Stores:
 
 @instrumented
 def handler(event: Event, _context: Any) -> dict[str, Any]:
-    return list_models(event, stores().registry)
+    return list_models(event, stores().registry, now())

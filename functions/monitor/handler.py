@@ -4,7 +4,7 @@ from functools import cache
 from typing import Any
 
 from tidemill.aws.stores import Stores
-from tidemill.aws.telemetry import Event, count, environment, instrumented, now
+from tidemill.aws.telemetry import Event, count, environment, instrumented
 from tidemill.contracts import CheckRequest
 from tidemill.flows.monitor import monitor
 
@@ -16,6 +16,6 @@ def stores() -> Stores:
 
 @instrumented
 def handler(event: Event, _context: Any) -> dict[str, Any]:
-    checked = monitor(CheckRequest.from_event(event), stores(), now())
+    checked = monitor(CheckRequest.from_event(event), stores())
     count("Checks", 1, model=checked.model, action=checked.action)
     return checked.to_event()

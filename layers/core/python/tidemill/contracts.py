@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from typing import Any, Literal
 
 from tidemill.errors import InvalidUpload
@@ -13,6 +14,8 @@ FINAL: frozenset[Status] = frozenset({"promoted", "rejected", "duplicate", "inva
 """Statuses that a run keeps; a run is `running` until then."""
 
 UPLOADS = "uploads/"
+LONGEST_RUN = timedelta(hours=2)
+"""The pipeline's own timeout: a run that is older and still running was ended from outside."""
 
 
 @dataclass(frozen=True)
@@ -232,15 +235,19 @@ class Window:
 
 @dataclass(frozen=True)
 class CheckRequest:
-    """One branch of the monitoring machine's Map. Without a window: the spec's, up to now."""
+    """One branch of the monitoring machine's Map. Without a window: the spec's, up to `at`.
+
+    `at` is when the execution listed its models, so that a repeated check is the same check.
+    """
 
     model: str
+    at: str
     window: Window | None = None
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> "CheckRequest":
         window = event.get("window")
-        return cls(event["model"], Window(**window) if window else None)
+        return cls(event["model"], event["at"], Window(**window) if window else None)
 
 
 Action = Literal["quiet", "note", "quarantine", "retrain"]

@@ -17,7 +17,7 @@ Every change that two runs could race for is a conditional write.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
 from tidemill.aws.failures import is_conditional, translated
+from tidemill.contracts import LONGEST_RUN
 from tidemill.errors import ChampionMoved, NotFound
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb.type_defs import PutTypeDef
 
 Item = dict[str, Any]
-LONGEST_RUN = timedelta(hours=2)
-"""The pipeline's own timeout: a run that is older and still running was ended from outside."""
 _serialize, _deserialize = TypeSerializer().serialize, TypeDeserializer().deserialize
 
 
@@ -82,13 +81,16 @@ class Registry:
         does not keep the content from another try.
         """
         key = _key(model, f"PARTITION#{content}")
-        if self._put_if({**key, "run": run}, "attribute_not_exists(sk) OR #run = :run", {"#run": "run"}, {":run": run}):
+        if self._put_if({**key, "run": run}, "attribute_not_exists(sk)"):
             return None
-        owner = str(self._get(key, "partition")["run"])
+        item = self._get(key, "partition")
+        owner = str(item["run"])
+        if owner == run:
+            return None
         record = self.run(model, owner)
         dead = record["status"] == "running" and now - datetime.fromisoformat(str(record["started"])) > LONGEST_RUN
         if (dead or record["status"] in ("invalid", "failed")) and self._put_if(
-            {**key, "run": run}, "#run = :owner", {"#run": "run"}, {":owner": owner}
+            {**item, "run": run}, "#run = :owner", {"#run": "run"}, {":owner": owner}
         ):
             return None
         return owner
@@ -206,9 +208,14 @@ class Registry:
     def put_check(self, model: str, end: str, check: str, **facts: Any) -> None:
         self._put({**_key(model, f"CHECK#{end}#{check}"), "check": check, **facts})
 
-    def checks(self, model: str, limit: int = 50) -> list[Item]:
-        """The newest windows first."""
-        return list(self._query(model, "CHECK#", newest_first=True, limit=limit))
+    def checks(self, model: str, limit: int | None = None, since: str = "") -> list[Item]:
+        """The newest windows first; `since` is the least end that a window may have."""
+        found = []
+        for item in self._query(model, "CHECK#", newest_first=True, limit=limit):
+            if str(item["sk"]) < f"CHECK#{since}":
+                break
+            found.append(item)
+        return found
 
     def governor(self, model: str) -> Item:
         item = self._find(_key(model, "GOVERNOR"))

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -30,8 +30,9 @@ Document = dict[str, Any]
 _HISTORY = 30
 
 
-def monitor(request: CheckRequest, stores: Stores, now: datetime) -> Checked:
+def monitor(request: CheckRequest, stores: Stores) -> Checked:
     """Only predictions of the present champion count: another version's answers say nothing about it."""
+    now = _time(request.at)
     champion = stores.registry.champion(request.model)
     if champion is None:
         raise NotFound(f"model {request.model!r} has no champion to check")
@@ -56,7 +57,8 @@ def monitor(request: CheckRequest, stores: Stores, now: datetime) -> Checked:
     drift = detect(reference, columns, policy, evaluation["importance"])
     problems = feed_problems(reference, columns) if len(records) >= spec.monitor.min_rows else []
     performance = _performance(labelled, labels, len(records), schema, evaluation, spec)
-    past = [item for item in stores.registry.checks(request.model, _HISTORY) if item["version"] == champion.version]
+    check = _check_id(request.model, champion, start, end)
+    past = _past(request.model, champion, check, start - spec.monitor.patience[1] * (end - start), stores)
     findings = Findings(
         problems=[problem.sentence for problem in problems if problem.broken],
         performance=performance.status,
@@ -68,7 +70,6 @@ def monitor(request: CheckRequest, stores: Stores, now: datetime) -> Checked:
     )
     windows = [(_time(item["start"]), _window_end(item), str(item["verdict"])) for item in past]
     decision = triage(findings, windows, (start, end), spec.monitor, spec.retrain)
-    check = _check_id(request.model, champion, start, end)
     decision, governor = _governed(request.model, check, decision, spec, stores, now)
 
     report = {
@@ -83,9 +84,15 @@ def monitor(request: CheckRequest, stores: Stores, now: datetime) -> Checked:
         "problems": [asdict(problem) for problem in problems],
         "performance": performance.to_json(),
         "drift": drift.to_json(),
-        "history": [_remembered(item) for item in past],
+        "history": [_remembered(item) for item in past[:_HISTORY]],
     }
     return _record(request.model, report, decision, drift, performance, past, stores)
+
+
+def _past(model: str, champion: Champion, check: str, since: datetime, stores: Stores) -> list[Item]:
+    """Earlier checks of this champion, as far back as persistence looks; a repeated check is not its own past."""
+    items = stores.registry.checks(model, since=since.isoformat())
+    return [item for item in items if item["version"] == champion.version and item["check"] != check]
 
 
 def typed_columns(records: Sequence[Record], schema: Schema) -> Columns:
@@ -176,12 +183,14 @@ def _governed(
     state = stores.registry.governor(model)
     last = _time(state["last_start"]) if state else None
     runs = [past_run(item) for item in stores.registry.runs(model)]
+    if state.get("check") == check:
+        return decision, ""
     allowed, why = permitted(runs, last, spec.retrain, now)
     if allowed and not stores.registry.move_governor(model, state, {"last_start": now.isoformat(), "check": check}):
         allowed, why = False, "another check started a retrain at the same moment"
     if allowed:
         return decision, ""
-    return Decision("note", f"{decision.reason}; no retrain was started: {why}", tell=True), why
+    return Decision("note", f"{decision.reason}; no retrain was started: {why}", tell=True, finding="refused"), why
 
 
 def _record(
@@ -205,11 +214,12 @@ def _record(
         verdict=drift.verdict,
         action=decision.action,
         reason=decision.reason,
+        finding=decision.finding,
         performance=performance.status,
         value=performance.value,
     )
     # The same finding again is no news: a feed that stays broken is told once.
-    same = bool(past) and past[0]["action"] == decision.action and decision.action != "retrain"
+    same = bool(past) and bool(decision.finding) and past[0].get("finding") == decision.finding
     tell = decision.tell and not same
     notice = f"{decision.reason}. Report: {prefix}report.html (tidemill report {model} --check {check})"
     return Checked(
@@ -249,4 +259,4 @@ def _time(text: str) -> datetime:
         raise InvalidRequest(f"{text!r} is not a time such as 2013-07-04T00:00:00Z") from None
     if moment.tzinfo is None:
         raise InvalidRequest(f"{text!r} has no time zone: write 2013-07-04T00:00:00Z")
-    return moment
+    return moment.astimezone(UTC)

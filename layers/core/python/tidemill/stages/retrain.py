@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from tidemill.contracts import Action
+from tidemill.contracts import LONGEST_RUN, Action
 from tidemill.spec import Monitor, Retrain
 
 _MOST_DOUBLINGS = 10
@@ -35,11 +35,12 @@ class Findings:
 
 @dataclass(frozen=True)
 class Decision:
-    """`tell`: whether a person should hear of it now."""
+    """`tell`: whether a person should hear of it. `finding` names it, so that the same finding is told once."""
 
     action: Action
     reason: str
     tell: bool = False
+    finding: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,9 @@ def triage(
 ) -> Decision:
     """`past`: (start, end, drift verdict) of earlier checks of this champion, the newest first."""
     if findings.problems:
-        return Decision("quarantine", f"the feed looks broken: {'; '.join(findings.problems)}", tell=True)
+        return Decision(
+            "quarantine", f"the feed looks broken: {'; '.join(findings.problems)}", tell=True, finding="feed"
+        )
     if findings.performance == "dropped":
         return Decision("retrain", findings.performance_sentence, tell=True)
     if findings.drift != "drift":
@@ -80,7 +83,7 @@ def _persistent(findings: Findings, retrain: Retrain) -> Decision:
         return Decision("retrain", f"{findings.drift_sentence}, and it persists", tell=True)
     missing = f"send labels (at least {retrain.min_new_labels}) or upload newer data"
     sentence = f"{findings.drift_sentence}, and it persists, but there is nothing new to learn from: {missing}"
-    return Decision("note", sentence, tell=True)
+    return Decision("note", sentence, tell=True, finding="nothing new")
 
 
 def persistence(past: Sequence[tuple[datetime, datetime, str]], window: tuple[datetime, datetime], windows: int) -> int:
@@ -98,7 +101,7 @@ def persistence(past: Sequence[tuple[datetime, datetime, str]], window: tuple[da
 def permitted(runs: Sequence[PastRun], last_start: datetime | None, policy: Retrain, now: datetime) -> tuple[bool, str]:
     """May a retrain start now? One at a time, cooldown doubled for each rejection in a row, monthly budget,
     breaker. `last_start` is the governor's own memory of an order whose run may not be recorded yet."""
-    if any(run.status == "running" and now - run.started < timedelta(hours=3) for run in runs):
+    if any(run.status == "running" and now - run.started < LONGEST_RUN for run in runs):
         return False, "a run of this model is under way"
     retrains = [run for run in runs if run.retrain]
     in_a_row = _failures_in_a_row(runs)
