@@ -11,6 +11,7 @@ from botocore.exceptions import HTTPClientError
 from botocore.httpsession import URLLib3Session
 from botocore.utils import get_environ_proxies
 
+from tidemill.contracts import MOST_SHARES
 from tidemill.errors import InvalidRequest, NotFound, StoreUnavailable, TidemillError
 from tidemill_cli.cloud import Target
 
@@ -18,8 +19,6 @@ MOST_ROWS = 2_000
 """Rows of one call: an answer takes well under the 29 s that API Gateway waits."""
 MOST_BYTES = 3_900_000
 """Bytes of one call; the endpoint takes 4,000,000."""
-MOST_SHARES = 60_000
-"""Probabilities in one reply: with their classes' names they stay within the 6 MB that a Lambda may answer."""
 
 _TRIES = 5
 _AGAIN = frozenset({429, 503})

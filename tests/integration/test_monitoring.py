@@ -9,6 +9,8 @@ import pytest
 
 from tests.cloud import Cloud
 from tests.tables import SPEC, csv, trips
+from tidemill.aws.registry import Registry
+from tidemill.errors import StoreUnavailable
 
 MONITORED = SPEC.replace('"linear", "boosting"', '"linear"')
 
@@ -134,3 +136,32 @@ def test_a_model_without_champion_is_not_checked(cloud: Cloud) -> None:
     cloud.train("trips", "empty.csv", b"")
     execution = cloud.run("monitoring", {})
     assert json.loads(execution["output"])["checks"] == []
+
+
+def test_a_check_that_is_repeated_keeps_its_permission_to_retrain(
+    serving: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its record could not be written the first time: the retry must not be told that a retrain began just now."""
+    frame = trips(1_000, seed=8, flipped=True, start=50_000)
+    predict(serving, frame)
+    label(serving, frame)
+    put_check = Registry.put_check
+
+    def fail_once(*_: Any, **__: Any) -> None:
+        monkeypatch.setattr(Registry, "put_check", put_check)
+        raise StoreUnavailable("ThrottlingException")
+
+    monkeypatch.setattr(Registry, "put_check", fail_once)
+    assert check(serving)["action"] == "retrain"
+    wait_for_retrain(serving)
+
+
+def test_captures_are_learned_from_although_a_later_upload_brought_one_more_column(serving: Cloud) -> None:
+    more = trips(300, seed=4, start=80_000).assign(visibility=1.0)
+    more.loc[::2, "visibility"] = 2.0
+    assert serving.train("trips", "more.csv", csv(more))["status"] == "rejected"
+    frame = trips(1_000, seed=8, flipped=True, start=50_000)
+    predict(serving, frame)
+    label(serving, frame)
+    assert check(serving)["action"] == "retrain"
+    assert wait_for_retrain(serving)["status"] in ("promoted", "rejected")

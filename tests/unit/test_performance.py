@@ -99,3 +99,20 @@ def test_labels_of_one_class_only_say_nothing() -> None:
     _, prediction = answers(200, 1.0, 0)
     found = measure(AUC, np.ones(200), prediction, predictions=200, needed=10, baseline=BASELINE, dummy=0.5)
     assert found.status == "insufficient_labels"
+
+
+@pytest.mark.parametrize(("spread", "error"), [(2.0, 1.0), (0.5, 0.5)])
+def test_a_window_of_another_spread_alone_is_no_drop(spread: float, error: float) -> None:
+    """Twice the spread with twice the error, and half the spread with the error as it was."""
+    rng = np.random.default_rng(3)
+
+    def rows(spread: float, error: float) -> tuple[Array, Array]:
+        prediction = rng.normal(0, spread, 5_000)
+        return prediction + rng.normal(0, error, 5_000), prediction
+
+    truth, prediction = rows(1.0, 0.5)
+    evaluated = interval(RMSE, truth, prediction, seed=1).to_json()
+    dummy = float(np.std(truth))
+    same = {"predictions": 5_000, "needed": 100, "baseline": evaluated, "dummy": dummy}
+    assert measure(RMSE, *rows(spread, error), **same).status == "fine"  # type: ignore[arg-type]
+    assert measure(RMSE, *rows(1.0, 0.7), **same).status == "dropped"  # type: ignore[arg-type]

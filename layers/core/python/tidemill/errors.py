@@ -5,6 +5,7 @@ TidemillError
 │   ├── InvalidUpload       the file (or the lack of a spec for it) cannot become a data set
 │   ├── InvalidSpec         the model spec has a mistake
 │   └── InvalidRequest      an HTTP call or a command cannot be answered as it was sent
+│       └── TooLarge        … since it is more than one call can take
 ├── NotFound                the named model, version, run or object does not exist
 ├── NothingTrained          every candidate of a run failed
 ├── ChampionMoved           another run promoted meanwhile; judge again against the new champion
@@ -45,6 +46,10 @@ class InvalidSpec(InvalidInput):
 
 class InvalidRequest(InvalidInput):
     """An HTTP call or a command cannot be answered as it was sent."""
+
+
+class TooLarge(InvalidRequest):
+    """More than one call can take; the message has the limit."""
 
 
 class NotFound(TidemillError):

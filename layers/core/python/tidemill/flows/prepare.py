@@ -14,6 +14,7 @@ from tidemill.aws.paths import dataset_prefix, partition_prefix, schema_key, spe
 from tidemill.aws.registry import Item
 from tidemill.aws.stores import Stores
 from tidemill.contracts import Claimed, Prepared, Upload
+from tidemill.encoding import read_datetime
 from tidemill.errors import InvalidInput, InvalidSpec, InvalidUpload, NotFound, StoreUnavailable
 from tidemill.flows.captures import Captures, Record
 from tidemill.profile import profile
@@ -76,13 +77,21 @@ def read_spec(stores: Stores, model: str) -> tuple[str, ModelSpec]:
 
 def _uploaded(upload: Upload, spec: ModelSpec, stores: Stores) -> _Source:
     before = sum(int(item.get("size", 0)) for item in stores.registry.partitions(upload.model))
-    if before + upload.size > LARGEST_DATA:
-        raise InvalidUpload(
-            f"{upload.name} has {upload.size:,} bytes and earlier uploads of this model {before:,}, together more than "
-            f"the {LARGEST_DATA:,} that one function can prepare: upload a sample, or start a new model with newer data"
-        )
+    _check_size(upload.name, upload.size, before)
     data = stores.data.get(upload.key, upload.version_id)
-    return _Source(upload.name, _digest(data, spec.digest().encode()), read_table(upload.name, data), len(data))
+    table = read_table(upload.name, data)
+    # A compressed file is larger than it looks.
+    size = max(len(data), sum(int(column.nbytes) for column in table.columns.values()))
+    _check_size(upload.name, size, before)
+    return _Source(upload.name, _digest(data, spec.digest().encode()), table, size)
+
+
+def _check_size(name: str, size: int, before: int) -> None:
+    if before + size > LARGEST_DATA:
+        raise InvalidUpload(
+            f"{name} has {size:,} bytes and earlier uploads of this model {before:,}, together more than the "
+            f"{LARGEST_DATA:,} that one function can prepare: upload a sample, or start a new model with newer data"
+        )
 
 
 def _labelled(claimed: Claimed, spec: ModelSpec, stores: Stores, now: datetime) -> _Source | None:
@@ -103,7 +112,9 @@ def _labelled(claimed: Claimed, spec: ModelSpec, stores: Stores, now: datetime) 
     if not records:
         return None
     ids = tuple(sorted(records))
-    table = _table([_row(records[i], labels[i], spec) for i in ids])
+    newest = stores.registry.schema(model)
+    known = Schema.from_json(stores.data.get_json(newest)).features if newest else ()
+    table = _table([_row(records[i], labels[i], spec) for i in ids], [column.name for column in known])
     check = claimed.order.check if claimed.order else claimed.run
     content = _digest(json.dumps([[i, labels[i]] for i in ids]).encode(), spec.digest().encode())
     size = sum(int(column.nbytes) for column in table.columns.values())
@@ -115,13 +126,22 @@ def _row(record: Record, label: Any, spec: ModelSpec) -> dict[str, Any]:
     if spec.id:
         row[spec.id] = record["id"]
     if spec.time:
-        row[spec.time] = record["row"].get(spec.time) or record["time"]
+        row[spec.time] = _moment(record["row"].get(spec.time)) or record["time"]
     return row
 
 
-def _table(rows: list[dict[str, Any]]) -> RawTable:
-    """JSON rows as text columns, which are then typed and checked as an upload's are."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
+def _moment(raw: Any) -> str | None:
+    """The row's own time if it is one; the endpoint takes the field as it comes, since no model sees it."""
+    try:
+        return str(raw) if isinstance(raw, str) and read_datetime(raw.strip()) else None
+    except ValueError:
+        return None
+
+
+def _table(rows: list[dict[str, Any]], features: list[str]) -> RawTable:
+    """JSON rows as text columns, which are then typed and checked as an upload's are. A feature that no request sent,
+    since it came with a later upload or may be missing, is missing throughout."""
+    names = list(dict.fromkeys([*features, *(name for row in rows for name in row)]))
     columns = {
         name: pa.chunked_array([pa.array([_text(row.get(name)) for row in rows], pa.string())]) for name in names
     }

@@ -42,7 +42,7 @@ def run(request: ValidateRequest, stores: Stores) -> Judged:
     graph = stores.models.get(f"{best.prefix}model.onnx")
     champion = _champion(request.model, stores)
     version = stores.registry.version_for(request.model, request.run)
-    evaluation = _judge(request, data, facts, OnnxModel(graph), champion, version, stores)
+    evaluation = _judge(request, data, facts, graph, champion, version, stores)
     prefix = version_prefix(request.model, version)
     _write_version(request, data, best, facts, graph, evaluation, prefix, stores)
     stores.registry.put_version(
@@ -94,11 +94,12 @@ def _judge(
     request: ValidateRequest,
     data: StoredDataset,
     facts: Document,
-    model: OnnxModel,
+    graph: bytes,
     champion: _Champion | None,
     version: int,
     stores: Stores,
 ) -> Document:
+    model = OnnxModel(graph)
     measure = metric(facts["metric"], data.schema.task)
     rows = _held_out(data, data.held_out)
     answers = evaluate.answer(model, data.schema, rows)
@@ -107,6 +108,7 @@ def _judge(
     held_out = Interval.from_json(described["interval"])
     checks = [
         gate.export_parity(Parity(**facts["parity"])),
+        gate.artifact_size(graph),
         gate.beats_dummy(measure, rows.truth, answers, dummy, data.spec.gate),
         gate.overfit_gap(measure, _float(facts["cross_validated"]), held_out, _float(facts["dummy"]), data.spec.gate),
     ]
@@ -115,6 +117,7 @@ def _judge(
         check, comparison = _compare(request, data, model, champion, facts["metric"], stores)
         checks.append(check)
     promote, reasons = gate.decide(checks, champion.version if champion else None)
+    reasons = [*reasons, *(_blinded(champion, data) if champion else [])]
     return {
         "model": request.model,
         "run": request.run,
@@ -175,6 +178,15 @@ def _compare(
         "candidate": evaluate.describe(measure, data.schema.task, rows.truth, answers),
         "champion_described": evaluate.describe(measure, data.schema.task, rows.truth, answers_of_champion),
     }
+
+
+def _blinded(champion: _Champion, data: StoredDataset) -> list[str]:
+    """A champion is judged without what the spec has excluded since, and whoever reads the verdict must know."""
+    present = {column.name for column in data.schema.features}
+    lost = [column.name for column in champion.schema.features if column.name not in present]
+    if not lost:
+        return []
+    return [f"version {champion.version} was judged without {', '.join(lost)}, which the data set has no more"]
 
 
 def _held_out(data: StoredDataset, chosen: Any) -> HeldOut:

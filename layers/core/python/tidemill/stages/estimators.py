@@ -26,6 +26,8 @@ from tidemill.spec import Task
 
 Params = Mapping[str, float]
 
+MAX_LEAVES = 2_000
+"""A tree's leaves: without a bound, a forest grows with its rows until the endpoint cannot load it."""
 MANY_CATEGORIES = 12
 """From here on a tree gets a category's mean target instead of its code, which has no order."""
 
@@ -98,6 +100,7 @@ def _forest(task: Task, columns: Columns, params: Params, seed: int) -> tuple[An
     return prepare, forest(
         n_estimators=100,
         min_samples_leaf=int(params["min_samples_leaf"]),
+        max_leaf_nodes=MAX_LEAVES,
         max_features=params["max_features"],
         n_jobs=1,
         random_state=seed,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
 
-from tidemill.errors import InvalidRequest, InvalidSpec, NotFound
+from tidemill.errors import InvalidRequest, InvalidSpec, NotFound, TooLarge
 from tidemill.spec import model_name
 from tidemill.stages.serve import MOST_ROWS, InvalidRows, Row
 
@@ -42,10 +42,6 @@ class Service(Protocol):
     def label(self, name: str, labels: Sequence[Row], request: str) -> dict[str, Any]: ...
 
 
-class _TooLarge(InvalidRequest):
-    """More than one call can take."""
-
-
 def respond(request: Request, service: Service) -> Response:
     """Never raises for what a client sent."""
     try:
@@ -57,7 +53,7 @@ def respond(request: Request, service: Service) -> Response:
 
 def _refusal(error: Exception) -> Response:
     match error:
-        case _TooLarge():
+        case TooLarge():
             return problem(413, str(error))
         case InvalidRows():
             return problem(400, str(error), errors=error.fields)
@@ -118,7 +114,7 @@ def _only(request: Request, method: str) -> None:
 
 def _body(request: Request) -> Mapping[str, Any]:
     if len(request.body) > LARGEST_BODY:
-        raise _TooLarge(
+        raise TooLarge(
             f"the body has {len(request.body):,} bytes, and {LARGEST_BODY:,} is the limit: send fewer rows a call"
         )
     if not request.body:
@@ -141,7 +137,7 @@ def _list_of(document: Mapping[str, Any], name: str, most: int) -> Sequence[Row]
         hint = f" (it has {', '.join(map(repr, unknown[:5]))})" if unknown else ""
         raise InvalidRequest(f"the body must have {name!r}, a list with at least one object{hint}")
     if len(entries) > most:
-        raise _TooLarge(f"{len(entries):,} {name}, and {most:,} is the limit of one call: send them in chunks")
+        raise TooLarge(f"{len(entries):,} {name}, and {most:,} is the limit of one call: send them in chunks")
     wrong = next((i for i, entry in enumerate(entries) if not isinstance(entry, dict)), None)
     if wrong is not None:
         raise InvalidRequest(f"{name}[{wrong}] must be a JSON object, not {type(entries[wrong]).__name__}")

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tidemill.stages.bootstrap import interval
-from tidemill.stages.metrics import Metric
+from tidemill.stages.metrics import Metric, dummy_prediction
 
 SEED = 13
 CONFIDENCE = 0.995
@@ -54,9 +54,10 @@ def measure(
     """`baseline` is the evaluation's interval of the champion, with its standard error; `dummy` its score without
     features.
 
-    The drop counts when z = (baseline - value) / sqrt(both variances) is beyond one-sided `CONFIDENCE` and at
-    least `FLOOR` of what the model had earned is gone. Both samples' errors count: the evaluation is an
-    estimate too.
+    What a model earns is its gain over a model without features on the same rows: `dummy` for the evaluation, this
+    window's own class shares or mean for the window. The loss is the smaller of the metric's own and of the
+    earnings'. It counts when z = loss / sqrt(both variances) is beyond one-sided `CONFIDENCE` and it is at least `FLOOR`
+    of what the model had earned. Both samples' errors count: the evaluation is an estimate too.
     """
     labelled = len(truth)
 
@@ -68,7 +69,15 @@ def measure(
     now = interval(metric, truth, prediction, seed=SEED)
     error = math.hypot(now.standard_error, _float(baseline["standard_error"]))
     earned = metric.gain(_float(baseline["value"])) - metric.gain(dummy)
-    lost = metric.gain(_float(baseline["value"])) - metric.gain(now.value)
+    dummies = (
+        dummy_prediction("binary", truth, labelled, prediction.shape[1])
+        if prediction.ndim == 2
+        else dummy_prediction("regression", truth, labelled, 0)
+    )
+    without = metric.bind(truth, dummies)(None)
+    worse = metric.gain(_float(baseline["value"])) - metric.gain(now.value)
+    # Both: a window that is harder for any model, and one in which there is less to explain, are no fault of this one.
+    lost = min(worse, earned - (metric.gain(now.value) - metric.gain(without)))
     if not all(map(math.isfinite, (error, earned, lost))) or earned <= 0:
         return unsaid(f"{metric.name} cannot be computed on the {labelled:,} labelled rows of this window")
     dropped = lost > NormalDist().inv_cdf(CONFIDENCE) * error and lost / earned >= FLOOR

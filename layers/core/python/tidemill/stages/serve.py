@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tidemill.contracts import MOST_SHARES
 from tidemill.encoding import Matrix, RowEncoder, Value, read_value
-from tidemill.errors import InvalidRequest, ModelIncompatible
+from tidemill.errors import InvalidRequest, ModelIncompatible, TooLarge
 from tidemill.schema import Column, Schema
 from tidemill.stages.classes import class_value
 from tidemill.stages.onnx_model import OnnxModel
@@ -83,6 +84,12 @@ class ServedModel:
 
     def predict(self, rows: Sequence[Row], new_id: str) -> Answers:
         """Ids come from the rows' own id column, else from `new_id`. Raises `InvalidRows` naming every field."""
+        most = MOST_SHARES // max(1, len(self._classes))
+        if len(rows) > most:
+            raise TooLarge(
+                f"{len(rows):,} rows of {len(self._classes)} classes make a reply that is too large: "
+                f"send at most {most:,} rows a call"
+            )
         notes = _Notes()
         encoded = [self._encode(self._typed(number, row, notes)) for number, row in enumerate(rows)]
         if notes.problems:
