@@ -56,8 +56,8 @@ def measure(
 
     What a model earns is its gain over a model without features on the same rows: `dummy` for the evaluation, this
     window's own class shares or mean for the window. The loss is the smaller of the metric's own and of the
-    earnings'. It counts when z = loss / sqrt(both variances) is beyond one-sided `CONFIDENCE` and it is at least `FLOOR`
-    of what the model had earned. Both samples' errors count: the evaluation is an estimate too.
+    earnings'. It counts when z = loss / sqrt(both variances) is beyond one-sided `CONFIDENCE` and it is at least
+    `FLOOR` of what the model had earned. Both samples' errors count: the evaluation is an estimate too.
     """
     labelled = len(truth)
 
