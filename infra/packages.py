@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -75,19 +76,43 @@ class Target:
         }
 
 
-def read_lock(lock: Path, target: Target) -> dict[str, str]:
-    """Package → its line, `name==version --hash=…`, of those that the target needs."""
-    found: dict[str, str] = {}
-    for line in lock.read_text(encoding="utf-8").replace("\\\n", " ").splitlines():
+@dataclass(frozen=True)
+class Pin:
+    """A line of a lock. A package has several where Pythons or platforms need different versions of it."""
+
+    name: str
+    specifier: str
+    marker: Marker | None
+    hashes: tuple[str, ...]
+
+    @property
+    def version(self) -> str:
+        return self.specifier.removeprefix("==")
+
+    def applies(self, target: Target) -> bool:
+        return self.marker is None or self.marker.evaluate(dict(target.markers))
+
+
+def read_pins(lock: str) -> list[Pin]:
+    """Of the lock's text, all that it holds, whatever the platform."""
+    pins = []
+    for line in lock.replace("\\\n", " ").splitlines():
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        pin, *hashes = line.split(" --hash=")
-        requirement = Requirement(pin.strip())
-        if requirement.marker and not requirement.marker.evaluate(dict(target.markers)):
-            continue
-        name = canonicalize_name(requirement.name)
-        found[name] = " --hash=".join([f"{name}{requirement.specifier}", *(one.strip() for one in hashes)])
-    return found
+        start, *hashes = line.split(" --hash=")
+        requirement = Requirement(start.strip())
+        name, specifier = canonicalize_name(requirement.name), str(requirement.specifier)
+        pins.append(Pin(name, specifier, requirement.marker, tuple(one.strip() for one in hashes)))
+    return pins
+
+
+def read_lock(lock: Path, target: Target) -> dict[str, str]:
+    """Package → its line, `name==version --hash=…`, of those that the target needs."""
+    return {
+        pin.name: " --hash=".join([f"{pin.name}{pin.specifier}", *pin.hashes])
+        for pin in read_pins(lock.read_text(encoding="utf-8"))
+        if pin.applies(target)
+    }
 
 
 def read_roots(root: Path) -> dict[str, list[str]]:
