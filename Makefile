@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup test static unit integration infra e2e demo layers lock clean
+.PHONY: help setup test static unit integration infra e2e demo layers lock upgrade audit sbom clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -42,5 +42,14 @@ layers: setup ## Build the dependency layers and print each function's share of 
 lock: setup ## Resolve all requirements again
 	@$(BIN)/python -m infra.lock
 
+upgrade: setup ## Lock the newest versions, build the layers, and print what changed and what it weighs
+	@$(BIN)/python -m infra.upgrade
+
+audit: setup ## Ask for known vulnerabilities of all that is locked
+	@$(BIN)/python -m infra.audit
+
+sbom: setup ## Write what the layers hold, as CycloneDX
+	@$(BIN)/python -m infra.sbom
+
 clean: ## Remove all that was built; the local cloud's state stays
-	@rm -rf cdk.out .tidemill/layers .tidemill/reports .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
+	@rm -rf cdk.out .tidemill/layers .tidemill/reports .tidemill/sbom-* .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info
