@@ -165,6 +165,23 @@ def test_a_candidate_that_fails_does_not_stop_the_others(cloud: Cloud) -> None:
     assert [c["failed"] for c in evaluation["candidates"] if c["failed"]] == ["RuntimeError: out of memory"]
 
 
+@pytest.mark.parametrize("prefix", ["candidates/", "models/"])
+def test_a_graph_that_is_not_what_its_document_says_is_not_judged(cloud: Cloud, prefix: str) -> None:
+    cloud.spec("trips", SPEC)
+    cloud.train("trips", "first.csv", csv(trips(600)))
+    champion = cloud.stores.registry.champion("trips")
+
+    def tamper() -> None:
+        for key in [key for key in cloud.stores.models.keys(prefix) if key.endswith("model.onnx")]:
+            cloud.stores.models.put(key, cloud.stores.models.get(key) + b"\0")
+
+    cloud.before["validate"] = tamper
+    run = cloud.train("trips", "second.csv", csv(trips(600, seed=2)))
+    assert run["status"] == "failed"
+    assert "is not what its document says" in str(run["reasons"])
+    assert cloud.stores.registry.champion("trips") == champion
+
+
 def test_a_run_without_any_candidate_fails_with_each_reason(cloud: Cloud) -> None:
     cloud.spec("trips", SPEC.replace('"linear", "boosting"', '"linear"'))
 

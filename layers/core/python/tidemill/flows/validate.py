@@ -12,7 +12,7 @@ from tidemill.aws.datasets import StoredDataset
 from tidemill.aws.paths import dataset_prefix, version_prefix
 from tidemill.aws.stores import Stores
 from tidemill.contracts import Candidate, Judged, ValidateRequest
-from tidemill.errors import NothingTrained
+from tidemill.errors import ModelIncompatible, NothingTrained
 from tidemill.reports.evaluation import render
 from tidemill.schema import Schema, rows_digest, split_by_key
 from tidemill.spec import parse_spec
@@ -39,7 +39,7 @@ def run(request: ValidateRequest, stores: Stores) -> Judged:
     data = datasets.load(stores.data, dataset_prefix(request.model, request.prepared.dataset))
     best = _best(request.candidates)
     facts = stores.models.get_json(f"{best.prefix}candidate.json")
-    graph = stores.models.get(f"{best.prefix}model.onnx")
+    graph = _graph(best.prefix, facts, f"candidate {best.candidate} of run {request.run}", stores)
     champion = _champion(request.model, stores)
     version = stores.registry.version_for(request.model, request.run)
     evaluation = _judge(request, data, facts, graph, champion, version, stores)
@@ -85,9 +85,18 @@ def _champion(model: str, stores: Stores) -> _Champion | None:
     return _Champion(
         current.version,
         Schema.from_json(manifest["schema"]),
-        OnnxModel(stores.models.get(f"{prefix}model.onnx")),
+        OnnxModel(_graph(prefix, manifest, f"version {current.version} of {model}", stores)),
         manifest,
     )
+
+
+def _graph(prefix: str, document: Document, whose: str, stores: Stores) -> bytes:
+    """Not opened before it is known to be the one that the document beside it was written for: a candidate that was
+    trained twice may be half of each, and would be promoted to an endpoint that refuses it."""
+    graph = stores.models.get(f"{prefix}model.onnx")
+    if hashlib.sha256(graph).hexdigest() != document["digests"]["model.onnx"]:
+        raise ModelIncompatible(f"model.onnx of {whose} is not what its document says")
+    return graph
 
 
 def _judge(
