@@ -12,8 +12,9 @@ from tidemill.spec import CANDIDATES
 from tidemill.stages import export
 from tidemill.stages.assemble import Dataset
 from tidemill.stages.estimators import build, settings
-from tidemill.stages.export import TOLERANCE, parity, predict, to_onnx
+from tidemill.stages.export import parity, predict, to_onnx
 from tidemill.stages.onnx_model import OnnxModel
+from tidemill.stages.parity import TOLERANCE
 from tidemill.stages.train import SEED, _columns
 
 TASKS = ("binary", "multiclass", "regression")

@@ -6,7 +6,6 @@ import pytest
 
 from tidemill.spec import Gate
 from tidemill.stages.bootstrap import interval
-from tidemill.stages.export import Parity
 from tidemill.stages.gate import (
     Check,
     beats_dummy,
@@ -16,6 +15,7 @@ from tidemill.stages.gate import (
     overfit_gap,
 )
 from tidemill.stages.metrics import METRICS
+from tidemill.stages.parity import Parity
 
 AUC, RMSE = METRICS["roc_auc"], METRICS["rmse"]
 Array = npt.NDArray[np.float64]

@@ -19,9 +19,9 @@ from tidemill.spec import parse_spec
 from tidemill.stages import evaluate, gate
 from tidemill.stages.bootstrap import Interval
 from tidemill.stages.evaluate import HeldOut
-from tidemill.stages.export import Parity
 from tidemill.stages.metrics import dummy_prediction, metric
 from tidemill.stages.onnx_model import OnnxModel
+from tidemill.stages.parity import Parity
 
 Document = dict[str, Any]
 

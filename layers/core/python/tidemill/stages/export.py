@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,24 +13,10 @@ from sklearn.pipeline import Pipeline
 
 from tidemill.encoding import Matrix
 from tidemill.stages.onnx_model import INPUT, OnnxModel
+from tidemill.stages.parity import TOLERANCE, Parity
 
-TOLERANCE = 1e-4
-"""Largest difference that a row may show; for regression relative to the values' own spread."""
 _OPSET = 21
 _ML_OPSET = 3
-
-
-@dataclass(frozen=True)
-class Parity:
-    """How far the exported graph is from the pipeline, on rows it was not fitted on."""
-
-    rows: int
-    largest: float
-    beyond: int
-
-    @property
-    def holds(self) -> bool:
-        return self.beyond == 0
 
 
 def to_onnx(pipeline: Pipeline, width: int, *, classifier: bool) -> bytes:

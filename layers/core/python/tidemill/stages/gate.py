@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from tidemill.spec import Gate
 from tidemill.stages.bootstrap import Interval, PairedDifference, paired_difference
-from tidemill.stages.export import TOLERANCE, Parity
 from tidemill.stages.metrics import Metric
+from tidemill.stages.parity import TOLERANCE, Parity
 
 SEED = 11
 LARGEST_GRAPH_MB = 25.0

@@ -18,8 +18,9 @@ from tidemill.encoding import Matrix, categorical_positions, encoded_names
 from tidemill.schema import Schema
 from tidemill.spec import ModelSpec
 from tidemill.stages.estimators import MANY_CATEGORIES, Columns, Params, build, settings
-from tidemill.stages.export import Parity, parity, predict, to_onnx
+from tidemill.stages.export import parity, predict, to_onnx
 from tidemill.stages.metrics import Metric, default_metric, dummy_prediction, metric
+from tidemill.stages.parity import Parity
 
 SEED = 20_13
 SEARCH_ROWS = 20_000
