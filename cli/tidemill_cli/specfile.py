@@ -1,16 +1,14 @@
 """Writing a model spec: every key that there is, one a line, with what a person needs to change it."""
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from typing import Any
 
 from tidemill.schema import Schema
-from tidemill.spec import Gate, ModelSpec, Monitor, Quality, Retrain, Train
+from tidemill.spec import Gate, ModelSpec, Monitor, Quality, Retrain, Train, toml_key, toml_text
 
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _SECTIONS: Mapping[str, type] = {
     "quality": Quality, "train": Train, "gate": Gate, "monitor": Monitor, "retrain": Retrain,
 }  # fmt: skip
@@ -19,6 +17,7 @@ _MEANING: Mapping[tuple[str, str], str] = {
         "quality",
         "max_rejected",
     ): "share of an upload's rows that may be quarantined before all of it is refused",
+    ("quality", "trusted"): "columns whose scale may jump: no change of unit is suspected in them",
     ("train", "candidates"): "tried in every run; the best in cross-validation meets the champion",
     ("train", "seconds"): "a candidate may take",
     ("train", "trials"): "settings tried for each candidate",
@@ -39,13 +38,15 @@ _MEANING: Mapping[tuple[str, str], str] = {
 
 @dataclass(frozen=True)
 class Inferred:
-    """What a file showed of a model: `metric` is what its candidates are compared by, among `metrics`."""
+    """What a file showed of a model: `metric` is what its candidates are compared by, among `metrics`. `suggestions`
+    are ways to read a column's text as numbers or dates, which the data alone do not settle."""
 
     schema: Schema
     metric: str
     metrics: Sequence[str]
     source: str
     rows: int
+    suggestions: Mapping[str, Sequence[Mapping[str, str]]] = field(default_factory=dict)
 
 
 def minimal(
@@ -61,7 +62,7 @@ def minimal(
 
 
 def write(model: str, spec: ModelSpec, inferred: Inferred) -> str:
-    return "\n".join([*_head(model, spec, inferred), *_columns(inferred.schema), *_sections(inferred)]) + "\n"
+    return "\n".join([*_head(model, spec, inferred), *_columns(inferred), *_sections(inferred)]) + "\n"
 
 
 def _head(model: str, spec: ModelSpec, inferred: Inferred) -> Iterator[str]:
@@ -79,22 +80,31 @@ def _head(model: str, spec: ModelSpec, inferred: Inferred) -> Iterator[str]:
     yield _named("time", spec.time, "when a row happened: the newest rows are held out, instead of random ones")
     yield f"exclude = {_value(list(spec.exclude))}  # never features: what is known only after the fact"
     yield f"holdout = {_value(spec.holdout)}  # share of the rows kept from training, for the gate"
+    history = f"history = {_value(spec.history)}" if spec.history else '# history = "365 days"'
+    yield f"{history}  # how far back uploads are learned from: rows, or a time; without it all of them"
 
 
 def _named(key: str, column: str | None, meaning: str) -> str:
     return f"{key} = {_value(column)}  # {meaning}" if column else f'# {key} = "COLUMN"  # {meaning}'
 
 
-def _columns(schema: Schema) -> Iterator[str]:
-    """Commented out: a kind that is written down is fixed, and the data shows it as well."""
+def _columns(inferred: Inferred) -> Iterator[str]:
+    """Commented out: a kind that is written down is fixed, and the data shows it as well. A way to write dates is
+    written down, since another file may not show it."""
     yield ""
     yield "[columns]"
     yield "# The kinds that the file shows: numeric, boolean, categorical, datetime."
     yield '# Take a "#" away to fix or change one; later uploads cannot change it any more.'
-    for column in schema.columns:
-        if column.role == "feature":
+    for column in inferred.schema.columns:
+        key = toml_key(column.name)
+        if column.format:
+            yield f"{key}.format = {_value(column.format)}"
+        elif column.role == "feature" or column.name in inferred.suggestions:
             note = f"  # {_comment(column.note)}" if column.note else ""
-            yield f"# {_key(column.name)}.kind = {_value(column.kind)}{note}"
+            yield f"# {key}.kind = {_value(column.kind)}{note}"
+        for way in inferred.suggestions.get(column.name, ()):
+            yield "# or"
+            yield from (f"# {key}.{name} = {_value(mark)}" for name, mark in way.items())
 
 
 def _sections(inferred: Inferred) -> Iterator[str]:
@@ -102,17 +112,13 @@ def _sections(inferred: Inferred) -> Iterator[str]:
         yield ""
         yield f"[{name}]"
         defaults = section()
-        for field in fields(section):
-            if field.name == "metric":
+        for key in fields(section):
+            if key.name == "metric":
                 yield f"metric = {_value(inferred.metric)}  # or {', '.join(inferred.metrics)}"
                 continue
-            value = getattr(defaults, field.name)
-            line = f"{field.name} = {_value(value)}" if value is not None else f"# {field.name} = 0.01"
-            yield f"{line}  # {_MEANING[name, field.name]}"
-
-
-def _key(name: str) -> str:
-    return name if _BARE_KEY.fullmatch(name) else _value(name)
+            value = getattr(defaults, key.name)
+            line = f"{key.name} = {_value(value)}" if value is not None else f"# {key.name} = 0.01"
+            yield f"{line}  # {_MEANING[name, key.name]}"
 
 
 def _value(value: Any) -> str:
@@ -120,8 +126,7 @@ def _value(value: Any) -> str:
         return _value(_duration(value))
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_value, value))}]"
-    # TOML takes JSON's escapes, except that it wants one for DEL as well and no surrogate pairs.
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return toml_text(value) if isinstance(value, str) else json.dumps(value)
 
 
 def _duration(span: timedelta) -> str:

@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 
 import pytest
@@ -9,15 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidemill.schema import Column, Schema
-from tidemill.spec import Gate, ModelSpec, Monitor, Quality, Retrain, Train, parse_spec
+from tidemill.spec import ColumnSpec, Gate, ModelSpec, Monitor, Quality, Retrain, Train, parse_spec
 from tidemill_cli.specfile import Inferred, minimal, write
+
+Ways = Mapping[str, Sequence[Mapping[str, str]]]
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
 
 
-def written(spec: ModelSpec, *columns: Column) -> str:
+def written(spec: ModelSpec, *columns: Column, suggestions: Ways | None = None) -> str:
     schema = Schema((Column(spec.target, "boolean", "target"), *columns), "binary", ("false", "true"))
-    return write("m", spec, Inferred(schema, "roc_auc", ["brier"], "a.csv", 10))
+    return write("m", spec, Inferred(schema, "roc_auc", ["brier"], "a.csv", 10, suggestions or {}))
 
 
 def test_written_spec_says_what_was_asked_and_defaults_elsewhere() -> None:
@@ -63,3 +66,20 @@ def test_a_kind_without_its_comment_sign_fixes_the_column() -> None:
     text = written(parse_spec(minimal("late")), Column("zip code", "numeric", "feature"))
     fixed = text.replace('# "zip code".kind = "numeric"', '"zip code".kind = "categorical"')
     assert parse_spec(fixed).columns["zip code"].kind == "categorical"
+
+
+def test_how_dates_were_read_is_written_down_for_files_to_come() -> None:
+    text = written(parse_spec(minimal("late")), Column("a day", "datetime", "feature", format="%d.%m.%Y"))
+    assert parse_spec(text).columns == {"a day": ColumnSpec("datetime", format="%d.%m.%Y")}
+
+
+def test_what_was_not_guessed_is_suggested_in_lines_that_hold_without_their_comment_sign() -> None:
+    ways = {"price": [{"decimal": ",", "unit": '"'}], "day": [{"format": "%d/%m/%Y"}, {"format": "%m/%d/%Y"}]}
+    columns = [Column(name, "categorical", "feature") for name in ways]
+    spec = parse_spec(minimal("late"))
+    text = written(spec, *columns, suggestions=ways)
+    assert parse_spec(text).columns == {}
+    said = '# day.kind = "categorical"\n# or\n# day.format = "%d/%m/%Y"\n# or\n# day.format = "%m/%d/%Y"\n'
+    assert said in text
+    lines = re.sub(r"^# (price\.(decimal|unit) = )", r"\1", text, flags=re.MULTILINE)
+    assert parse_spec(lines).columns == {"price": ColumnSpec("numeric", decimal=",", unit='"')}

@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 
 from tidemill.errors import InvalidSpec
-from tidemill.spec import ModelSpec, Monitor, Train, model_name, parse_spec
+from tidemill.spec import ColumnSpec, ModelSpec, Monitor, Train, model_name, parse_spec
 
 
 def problems(text: str) -> list[str]:
@@ -55,12 +55,64 @@ def test_all_mistakes_are_told_at_once() -> None:
         ('target = "a"\n[monitor]\npatience = [3, 2]', "monitor.patience: [3, 2] is not [needed, windows]"),
         ('target = "a"\n[monitor]\nwindow = "soon"', "monitor.window: 'soon' is not a duration such as"),
         ('target = "a"\n[monitor]\nwindow = "0 days"', "monitor.window: '0 days' is no time at all"),
+        ('target = "a"\n[columns.x]\ndecimal = "ab"', "columns.x.decimal: 'ab' is not a mark of one character such as"),
+        ('target = "a"\n[columns.x]\nthousands = "1"', "columns.x.thousands: '1' is not a mark of one character"),
+        ('target = "a"\n[columns.x]\nthousands = "\\n"', "is not a mark of one character such as ',' or '.'"),
+        ('target = "a"\n[columns.x]\nthousands = "."', 'is the decimal point: say columns.x.decimal = "," as well'),
+        (
+            'target = "a"\n[columns.x]\ndecimal = ","\nthousands = ","',
+            "columns.x.decimal and columns.x.thousands cannot both be ','",
+        ),
+        ('target = "a"\n[columns.x]\nunit = " "', "columns.x.unit: ' ' is not a unit such as 'EUR', 'kg' or '%'"),
+        ('target = "a"\n[columns.x]\nunit = "-"', "columns.x.unit: '-' is not a unit"),
+        ('target = "a"\n[columns.x]\nunit = 3', "columns.x.unit: 3 is not a unit"),
+        ('target = "a"\n[columns.x]\nformat = 3', "columns.x.format: 3 is not text"),
+        ('target = "a"\n[columns.x]\nformat = "%d.%m"', "needs a year (%Y or %y), a month (%m or %b) and a day (%d)"),
+        ('target = "a"\n[columns.x]\nformat = "%d.%m.%Y %A"', "has %A, and known are %Y %y %b %m %d"),
+        ('target = "a"\n[columns.x]\nformat = "%d.%m.%Y %"', "has %, and known are"),
+        ('target = "a"\n[columns.x]\nformat = "%d.%m.%Y %m"', "'%d.%m.%Y %m' has a letter twice"),
+        ('target = "a"\n[columns.x]\nformat = "%d.%m.%Y %I"', "has no clear hour: use %H, or %I with %p"),
+        ('target = "a"\n[columns.x]\nformat = "%d.%m.%Y %S"', "has a part of the time without the larger ones"),
+        (
+            'target = "a"\n[columns.x]\nformat = "%Y-%d-%m"',
+            "would read ISO dates such as 2013-07-04 with month and day",
+        ),
+        (
+            'target = "a"\n[columns.x]\nkind = "numeric"\nformat = "%Y%m%d"',
+            "columns.x.format is said of a datetime column, not of a numeric one",
+        ),
+        (
+            'target = "a"\n[columns.x]\nkind = "categorical"\nunit = "kg"',
+            "columns.x.unit is said of a numeric column, not of a categorical one",
+        ),
         ('target = "a"\n[retrain]\ncooldown = "99999999999999 weeks"', "is longer than 3,650 days"),
     ],
 )
 def test_a_mistake_is_named_with_its_key_and_its_value(text: str, expected: str) -> None:
     (problem,) = problems(text)
     assert expected in problem
+
+
+def test_all_that_is_wrong_with_how_a_column_is_written_is_told_at_once() -> None:
+    found = problems(
+        'target = "a"\n[columns.x]\ndecimal = ",,"\nunit = "+"\n[columns.y]\nformat = "%d.%d %q"\n'
+        '[columns.z]\nunit = "kg"\nformat = "%Y%m%d"'
+    )
+    assert len(found) == 4
+    assert found[2] == (
+        "columns.y.format: '%d.%d %q' has %q, and known are %Y %y %b %m %d %H %I %p %M %S %f %z; has a letter twice; "
+        "needs a year (%Y or %y), a month (%m or %b) and a day (%d)"
+    )
+
+
+def test_how_a_column_is_written_says_its_kind() -> None:
+    spec = parse_spec(
+        'target = "a"\n[columns]\np.decimal = ","\np.thousands = "\u00a0"\np.unit = " EUR "\nd.format = " %d.%m.%y"'
+    )
+    assert spec.columns == {
+        "p": ColumnSpec("numeric", decimal=",", thousands="\u00a0", unit="EUR"),
+        "d": ColumnSpec("datetime", format="%d.%m.%y"),
+    }
 
 
 @pytest.mark.parametrize("name", ["", "Flights", "a/b", "-a", "a b", "é", "a" * 41, "a\n"])
@@ -75,6 +127,10 @@ def test_the_digest_changes_with_anything_that_a_run_depends_on() -> None:
         'target = "b"',
         'target = "a"\nid = "i"',
         'target = "a"\n[columns.x]\nkind = "numeric"',
+        'target = "a"\n[columns.x]\ndecimal = ","',
+        'target = "a"\n[columns.x]\nthousands = ","',
+        'target = "a"\n[columns.x]\nunit = "kg"',
+        'target = "a"\n[columns.x]\nformat = "%d/%m/%Y"',
         'target = "a"\n[retrain]\ncooldown = "2 days"',
     ]
     assert len({parse_spec(text).digest() for text in texts}) == len(texts)

@@ -11,7 +11,7 @@ from tidemill.errors import TidemillError
 from tidemill.spec import model_name
 from tidemill_cli.console import Result, Table
 from tidemill_cli.endpoint import Chunk, Endpoint, chunks, rows_a_call
-from tidemill_cli.rows import kinds_of, labels_of_file, rows_of_argument, rows_of_file
+from tidemill_cli.rows import columns_of, labels_of_file, rows_of_argument, rows_of_file
 from tidemill_cli.session import Session
 
 _COUNTED = re.compile(r"(.*) \((\d+) rows\)")
@@ -30,7 +30,7 @@ def predict(
     """One of `argument` and `file`. The reply is that of HTTP, for all rows."""
     endpoint = Endpoint(session.target)
     described = endpoint.model(model_name(model))
-    rows = rows_of_file(file, kinds_of(described["fields"])) if file else rows_of_argument(argument or "")
+    rows = rows_of_file(file, columns_of(described["fields"])) if file else rows_of_argument(argument or "")
     replies: list[dict[str, Any]] = []
     with session.console.progress(f"predicting {len(rows):,} rows") as update:
         for chunk in chunks("rows", rows, rows_a_call(described)):

@@ -6,9 +6,13 @@ since 2000-01-01, missing NaN; never an epoch, since float32 steps by 128 s ther
 
 Codes are append-only per model, so an older version can be scored on a newer matrix: `select` picks its
 columns by name and turns categories that it never knew into unknown ones.
+
+A category is its text, code point by code point, without surrounding white space: words that differ in case, in a
+zero-width character or in the way an accent is composed are different categories, since they are different to
+whoever joins the answers with the data.
 """
 
-import re
+import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -16,7 +20,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tidemill.schema import Column, Columns, Schema
+from tidemill import written
+from tidemill.schema import Column, Levels, Schema
 
 Matrix = npt.NDArray[np.float32]
 Value = float | str | datetime | None
@@ -24,12 +29,13 @@ Value = float | str | datetime | None
 UNKNOWN, MISSING = -1.0, -2.0
 NULL_WORDS = frozenset({"", "na", "n/a", "nan", "null", "none", "#n/a"})
 """Text that means "missing" in any column, compared in lower case without surrounding white space."""
-TRUE_WORDS, FALSE_WORDS = frozenset({"true", "t", "yes", "y"}), frozenset({"false", "f", "no", "n"})
-DATETIME = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[+-]\d{2}:?\d{2})?)?")
+TRUE_WORDS, FALSE_WORDS = frozenset({"true", "t", "yes", "y", "on"}), frozenset({"false", "f", "no", "n", "off"})
+"""0 and 1 are numbers: they may as well be counts."""
 LARGEST = float(np.finfo(np.float32).max)
 """Numbers beyond this have no float32; they are refused at every door, never turned into infinity."""
 
 _ORIGIN = datetime(2000, 1, 1, tzinfo=UTC)
+_MICROSECONDS = 86_400_000_000  # of a day
 _PARTS = ("year", "month", "day", "weekday", "hour", "days")
 _NAN = float("nan")
 
@@ -46,7 +52,7 @@ def categorical_positions(schema: Schema) -> tuple[int, ...]:
     return tuple(place for place, kind in enumerate(kinds) if kind == "categorical")
 
 
-def encode(schema: Schema, columns: Columns, rows: int) -> Matrix:
+def encode(schema: Schema, columns: Mapping[str, npt.NDArray[Any] | Levels], rows: int) -> Matrix:
     """The vectorised form: (rows, len(encoded_names)); a feature that `columns` lacks is missing throughout."""
     matrix = np.empty((rows, len(encoded_names(schema))), dtype=np.float32)
     place = 0
@@ -96,7 +102,7 @@ def read_value(column: Column, raw: object) -> Value:
     """A JSON value as the column's typed value; raises ValueError with what was expected."""
     if raw is None or (isinstance(raw, str) and raw.strip().lower() in NULL_WORDS):
         return None
-    return _VALUE_READERS[column.kind](raw)
+    return _VALUE_READERS[column.kind](column, raw)
 
 
 def write_value(column: Column, value: Any) -> object:
@@ -110,15 +116,12 @@ def write_value(column: Column, value: Any) -> object:
     return float(value) if column.kind == "numeric" else str(value)
 
 
-def read_datetime(text: str) -> datetime:
-    """ISO 8601 as `DATETIME` has it, in UTC; a time without a zone is taken as UTC."""
-    if not DATETIME.fullmatch(text):
-        raise ValueError("a date such as 2013-07-04 or 2013-07-04T18:30:00Z")
-    try:
-        moment = datetime.fromisoformat(text)
-        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise ValueError("a date that the calendar has") from None
+def write_text(column: Column, raw: object) -> str:
+    """A JSON value as a file has it in the column, so that a row of a request becomes the same row of a file."""
+    if raw is None or isinstance(raw, str):
+        return raw or ""
+    text = json.dumps(raw)
+    return text.replace(".", column.decimal) if column.kind == "numeric" and column.decimal else text
 
 
 def _names(column: Column) -> tuple[str, ...]:
@@ -127,35 +130,54 @@ def _names(column: Column) -> tuple[str, ...]:
     return (f"{column.kind}:{column.name}",)
 
 
-def _encode_numbers(_: Column, values: npt.NDArray[Any], out: Matrix) -> None:
+def _encode_numbers(_: Column, values: Any, out: Matrix) -> None:
     out[:, 0] = values
 
 
-def _encode_codes(column: Column, values: npt.NDArray[Any], out: Matrix) -> None:
+def _encode_codes(column: Column, values: Any, out: Matrix) -> None:
     codes: dict[str | None, float] = {value: float(code) for code, value in enumerate(column.vocabulary)}
     codes[None] = MISSING
-    out[:, 0] = [codes.get(value, UNKNOWN) for value in values]
+    if isinstance(values, Levels):
+        # A missing value's code is -1: the last place.
+        table = np.array([codes.get(name, UNKNOWN) for name in (*values.names, None)], dtype=np.float32)
+        out[:, 0] = table[values.codes]
+    else:
+        out[:, 0] = [codes.get(value, UNKNOWN) for value in values]
 
 
-def _encode_dates(_: Column, values: npt.NDArray[Any], out: Matrix) -> None:
+def _encode_dates(_: Column, values: Any, out: Matrix) -> None:
+    """What depends on the day alone is worked out once a day where there are more rows than days between them."""
     present = ~np.isnat(values)
-    out[:] = np.nan
-    moments = values[present].astype("datetime64[us]")
-    days, months = moments.astype("datetime64[D]"), moments.astype("datetime64[M]")
-    since_1970 = days.astype(np.int64)
-    parts = (
-        moments.astype("datetime64[Y]").astype(np.int64) + 1970,
-        months.astype(np.int64) % 12 + 1,
-        (days - months.astype("datetime64[D]")).astype(np.int64) + 1,
-        (since_1970 + 3) % 7,
-        (moments - days).astype(np.int64) / 3.6e9,
-        since_1970 - 10_957,
-    )
-    for place, part in enumerate(parts):
-        out[present, place] = part
+    rows: Any = slice(None) if present.all() else present
+    out[~present] = np.nan
+    moments = values[rows].astype("datetime64[us]").astype(np.int64)
+    if not len(moments):
+        return
+    days = moments // _MICROSECONDS
+    first, last = int(days.min()), int(days.max())
+    once = last - first < len(days)
+    of_days, place = _parts_of_days(np.arange(first, last + 1) if once else days), days - first
+    for at, name in enumerate(_PARTS):
+        if name == "hour":
+            out[rows, at] = (moments - days * _MICROSECONDS) / 3.6e9
+        else:
+            out[rows, at] = of_days[name][place] if once else of_days[name]
 
 
-_ENCODERS: Mapping[str, Callable[[Column, npt.NDArray[Any], Matrix], None]] = {
+def _parts_of_days(days: npt.NDArray[np.int64]) -> Mapping[str, Matrix]:
+    dates = days.astype("datetime64[D]")
+    months = dates.astype("datetime64[M]")
+    parts = {
+        "year": months.astype("datetime64[Y]").astype(np.int64) + 1970,
+        "month": months.astype(np.int64) % 12 + 1,
+        "day": (dates - months.astype("datetime64[D]")).astype(np.int64) + 1,
+        "weekday": (days + 3) % 7,
+        "days": days - 10_957,
+    }
+    return {name: part.astype(np.float32) for name, part in parts.items()}
+
+
+_ENCODERS: Mapping[str, Callable[[Column, Any, Matrix], None]] = {
     "numeric": _encode_numbers,
     "boolean": _encode_numbers,
     "categorical": _encode_codes,
@@ -182,15 +204,19 @@ def _date_parts(moment: datetime | None) -> Sequence[float]:
     return (moment.year, moment.month, moment.day, moment.weekday(), hour, (midnight - _ORIGIN).days)
 
 
-def _read_number(raw: object) -> float:
+def _read_number(column: Column, raw: object) -> float:
+    """A JSON number; text only where the column says how its text is written, as for a file."""
+    marks = column.decimal, column.thousands, column.unit
+    if isinstance(raw, str) and any(marks):
+        raw = written.read_number(raw.strip(), *marks)
     if isinstance(raw, bool) or not isinstance(raw, int | float):
-        raise ValueError("a number")
+        raise ValueError(written.expected_number(*marks))
     if not -LARGEST <= raw <= LARGEST:
         raise ValueError(f"a finite number of at most {LARGEST:.2g} in size")
     return float(raw)
 
 
-def _read_boolean(raw: object) -> float:
+def _read_boolean(_: Column, raw: object) -> float:
     if isinstance(raw, bool):
         return float(raw)
     if isinstance(raw, str) and raw.strip().lower() in TRUE_WORDS | FALSE_WORDS:
@@ -198,19 +224,20 @@ def _read_boolean(raw: object) -> float:
     raise ValueError("true or false")
 
 
-def _read_category(raw: object) -> str:
+def _read_category(_: Column, raw: object) -> str:
     if not isinstance(raw, str):
         raise ValueError("text")
     return raw.strip()
 
 
-def _read_date(raw: object) -> datetime:
+def _read_date(column: Column, raw: object) -> datetime:
+    """ISO 8601, which captures and labels are written in, or the column's own format."""
     if not isinstance(raw, str):
-        raise ValueError("a date as text, such as 2013-07-04T18:30:00Z")
-    return read_datetime(raw.strip())
+        raise ValueError(f"{written.expected_date(column.format)}, as text")
+    return written.read_date(raw.strip(), column.format)
 
 
-_VALUE_READERS: Mapping[str, Callable[[object], Value]] = {
+_VALUE_READERS: Mapping[str, Callable[[Column, object], Value]] = {
     "numeric": _read_number,
     "boolean": _read_boolean,
     "categorical": _read_category,

@@ -21,6 +21,14 @@ datetime: datetime64[us] in UTC, NaT missing · categorical: object array of str
 
 
 @dataclass(frozen=True)
+class Levels:
+    """A categorical column of many rows: `codes` (n,) int32 are places in `names`, -1 where missing."""
+
+    codes: npt.NDArray[np.int32]
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Column:
     """One column. `vocabulary` is append-only: a category's place is its code, for ever."""
 
@@ -32,6 +40,11 @@ class Column:
     low: float | None = None
     high: float | None = None
     note: str = ""
+    decimal: str = ""
+    thousands: str = ""
+    unit: str = ""
+    format: str = ""
+    """How the column's text is written, where the spec or the data say so: see `tidemill.spec.ColumnSpec`."""
     key: bool = False
     """Whether a row without an id is known again by this column: fixed by the first upload, since a row whose key
     changed would be taken for another one and could land on the other side of the split."""
@@ -47,6 +60,9 @@ class Schema:
     columns: tuple[Column, ...]
     task: Task
     classes: tuple[str, ...] = ()
+    sides: tuple[tuple[int, bool], ...] = ()
+    """Rows (keys without their `COPY_BITS`) that a rare class put on the training side (False) or held out (True)
+    against what their key says; append-only, like the codes."""
 
     @property
     def features(self) -> tuple[Column, ...]:
@@ -67,6 +83,7 @@ class Schema:
         return {
             "task": self.task,
             "classes": list(self.classes),
+            "sides": [[str(row), held_out] for row, held_out in self.sides],
             "columns": [_column_to_json(column) for column in self.columns],
         }
 
@@ -75,7 +92,8 @@ class Schema:
         columns = tuple(
             Column(**{**entry, "vocabulary": tuple(entry.get("vocabulary", ()))}) for entry in document["columns"]
         )
-        return cls(columns, document["task"], tuple(document["classes"]))
+        sides = tuple((int(row), bool(held_out)) for row, held_out in document["sides"])
+        return cls(columns, document["task"], tuple(document["classes"]), sides)
 
 
 def extend(column: Column, values: Sequence[str]) -> Column:
@@ -92,12 +110,20 @@ def mixed(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     return np.asarray(product ^ (product >> np.uint64(29)))
 
 
-def split_by_key(keys: npt.NDArray[np.uint64], share: float) -> npt.NDArray[np.bool_]:
+def split_by_key(
+    keys: npt.NDArray[np.uint64], share: float, sides: Sequence[tuple[int, bool]] = ()
+) -> npt.NDArray[np.bool_]:
     """Held out or not by the key alone, so that a row never changes side between retrains, and copies share one.
 
-    Keys are hashes already; mixing keeps the side independent of their use elsewhere.
+    Keys are hashes already; mixing keeps the side independent of their use elsewhere. `sides`: see `Schema`.
     """
-    return np.asarray((mixed(keys >> np.uint64(COPY_BITS)) >> np.uint64(11)).astype(np.float64) / 2.0**53 < share)
+    rows = keys >> np.uint64(COPY_BITS)
+    held_out = np.asarray((mixed(rows) >> np.uint64(11)).astype(np.float64) / 2.0**53 < share)
+    for side in (False, True):
+        forced = np.array([row for row, held in sides if held is side], dtype=np.uint64)
+        if len(forced):
+            held_out[np.isin(rows, forced)] = side
+    return held_out
 
 
 def rows_digest(keys: npt.NDArray[np.uint64]) -> str:
@@ -109,6 +135,7 @@ def _column_to_json(column: Column) -> dict[str, Any]:
     required = {"name": column.name, "kind": column.kind, "role": column.role, "nullable": column.nullable}
     optional = {
         "vocabulary": list(column.vocabulary), "low": column.low, "high": column.high, "note": column.note,
+        "decimal": column.decimal, "thousands": column.thousands, "unit": column.unit, "format": column.format,
         "key": column.key or None,
     }  # fmt: skip
     return required | {key: value for key, value in optional.items() if value not in (None, "", [])}

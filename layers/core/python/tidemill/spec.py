@@ -5,20 +5,23 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from datetime import timedelta
 from difflib import get_close_matches
 from typing import Any, Literal, cast, get_args
 
 from tidemill.errors import InvalidSpec
+from tidemill.written import SPACES, problems_of_format
 
 Task = Literal["binary", "multiclass", "regression"]
 Kind = Literal["numeric", "boolean", "categorical", "datetime"]
 CANDIDATES = ("linear", "forest", "boosting")
 
 _MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _DURATION = re.compile(r"(\d+) (minute|hour|day|week)s?")
 _LONGEST = timedelta(days=3650)
+_WRITTEN: Mapping[Kind, tuple[str, ...]] = {"numeric": ("decimal", "thousands", "unit"), "datetime": ("format",)}
 
 
 def model_name(name: str) -> str:
@@ -33,15 +36,25 @@ def model_name(name: str) -> str:
 
 @dataclass(frozen=True)
 class ColumnSpec:
-    """What the user fixes about one column; None leaves it to the data."""
+    """What the user fixes about one column; None leaves it to the data.
+
+    `decimal`, `thousands` and `unit` say how numbers are written as text ("1.234,5 EUR": decimal ",", thousands ".",
+    unit "EUR"); `format` how dates are, in the letters of strftime ("%d/%m/%Y").
+    """
 
     kind: Kind | None = None
+    decimal: str | None = None
+    thousands: str | None = None
+    unit: str | None = None
+    format: str | None = None
 
 
 @dataclass(frozen=True)
 class Quality:
     max_rejected: float = 0.05
     """Share of an upload's rows that may be quarantined before the whole upload is invalid."""
+    trusted: tuple[str, ...] = ()
+    """Columns whose scale may jump: a change of unit is not suspected in them."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +99,8 @@ class ModelSpec:
     time: str | None = None
     exclude: tuple[str, ...] = ()
     holdout: float = 0.2
+    history: int | timedelta | None = None
+    """How far back uploads are learned from: rows, or the time since they were accepted; None for all of them."""
     columns: Mapping[str, ColumnSpec] = field(default_factory=dict)
     quality: Quality = field(default_factory=Quality)
     train: Train = field(default_factory=Train)
@@ -100,6 +115,20 @@ class ModelSpec:
     def digest(self) -> str:
         """Changes whenever anything that a run depends on changes."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True, default=str).encode()).hexdigest()
+
+
+def column_key(name: str) -> str:
+    """Where the spec says something about a column, as TOML wants it: `columns.price`, `columns."unit price"`."""
+    return f"columns.{toml_key(name)}"
+
+
+def toml_key(name: str) -> str:
+    return name if _BARE_KEY.fullmatch(name) else toml_text(name)
+
+
+def toml_text(text: str) -> str:
+    # TOML takes JSON's escapes, except that it wants one for DEL as well and no surrogate pairs.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def parse_spec(text: str) -> ModelSpec:
@@ -142,9 +171,7 @@ class _Reader:
         if not isinstance(columns, dict) or not all(isinstance(entry, dict) for entry in columns.values()):
             self.problems.append("columns: write one table a column, such as [columns.carrier]")
             columns = {}
-        values = {
-            "columns": {name: self.table(ColumnSpec, entry, f"columns.{name}.") for name, entry in columns.items()}
-        }
+        values = {"columns": {name: self.column(entry, f"columns.{name}.") for name, entry in columns.items()}}
         sections: Mapping[str, type] = {
             "quality": Quality, "train": Train, "gate": Gate, "monitor": Monitor, "retrain": Retrain,
         }  # fmt: skip
@@ -156,6 +183,21 @@ class _Reader:
                 self.problems.append(f"{name}: write it as a table, [{name}]")
         plain = {key: value for key, value in document.items() if key not in sections and key != "columns"}
         return cast("ModelSpec", self.table(ModelSpec, plain, "", **values))
+
+    def column(self, entry: Mapping[str, Any], prefix: str) -> ColumnSpec:
+        """How text is written says its kind as well."""
+        column: ColumnSpec = self.table(ColumnSpec, entry, prefix)
+        for kind, keys in _WRITTEN.items():
+            said = [key for key in keys if getattr(column, key)]
+            if said and column.kind not in (kind, None):
+                self.problems.append(f"{prefix}{said[0]} is said of a {kind} column, not of a {column.kind} one")
+            elif said:
+                column = replace(column, kind=kind)
+        if column.decimal == column.thousands and column.decimal:
+            self.problems.append(f"{prefix}decimal and {prefix}thousands cannot both be {column.decimal!r}")
+        if column.thousands == "." and not column.decimal:
+            self.problems.append(f'{prefix}thousands is the decimal point: say {prefix}decimal = "," as well')
+        return column
 
     def table(self, section: type, entry: Mapping[str, Any], prefix: str, **given: Any) -> Any:
         known = {f.name: f for f in fields(section)}
@@ -225,6 +267,34 @@ class _Number:
         return raw
 
 
+def _mark(raw: object) -> str:
+    if (
+        not isinstance(raw, str)
+        or len(raw) != 1
+        or raw.isalnum()
+        or raw in "+-_"
+        or not (raw.isprintable() or raw in SPACES)
+    ):
+        raise ValueError(f"{raw!r} is not a mark of one character such as ',' or '.'")
+    return raw
+
+
+def _unit(raw: object) -> str:
+    unit = raw.strip() if isinstance(raw, str) else ""
+    if not unit or not unit.isprintable() or unit[0] in "+-.," or unit[0].isdigit() or unit[-1] in "+-":
+        raise ValueError(f"{raw!r} is not a unit such as 'EUR', 'kg' or '%'")
+    return unit
+
+
+def _format(raw: object) -> str:
+    if not isinstance(raw, str):
+        raise TypeError(f"{raw!r} is not text")
+    problems = "; ".join(problems_of_format(raw))
+    if problems:
+        raise ValueError(f"{raw!r} {problems}")
+    return raw.strip()
+
+
 class _Choice:
     def __init__(self, *known: str) -> None:
         self.known = known
@@ -242,6 +312,15 @@ def _window(raw: object) -> timedelta:
     return window
 
 
+def _history(raw: object) -> int | timedelta:
+    if isinstance(raw, int) and not isinstance(raw, bool) and raw > 0:
+        return raw
+    try:
+        return _window(raw)
+    except ValueError:
+        raise ValueError(f"{raw!r} is neither a number of rows nor a time such as '365 days'") from None
+
+
 def _patience(raw: object) -> tuple[int, int]:
     match raw:
         case [int(needed), int(windows)] if 1 <= needed <= windows <= 10:
@@ -256,8 +335,14 @@ _READERS: Mapping[tuple[type, str], Any] = {
     (ModelSpec, "time"): _text,
     (ModelSpec, "exclude"): _texts,
     (ModelSpec, "holdout"): _Number(0.05, 0.5),
+    (ModelSpec, "history"): _history,
     (ColumnSpec, "kind"): _Choice(*get_args(Kind)),
+    (ColumnSpec, "decimal"): _mark,
+    (ColumnSpec, "thousands"): _mark,
+    (ColumnSpec, "unit"): _unit,
+    (ColumnSpec, "format"): _format,
     (Quality, "max_rejected"): _Number(0, 1),
+    (Quality, "trusted"): _texts,
     (Train, "candidates"): _texts,
     (Train, "metric"): _text,
     (Train, "seconds"): _Number(5, 840, whole=True),

@@ -12,7 +12,7 @@ from tidemill.encoding import LARGEST
 from tidemill.errors import InvalidRequest, ModelIncompatible, NotFound, StoreUnavailable
 from tidemill.flows.captures import Captures, Record
 from tidemill.stages.classes import class_name
-from tidemill.stages.serve import Answers, Row, ServedModel
+from tidemill.stages.serve import Answers, Row, ServedModel, written_as
 
 FRESH = 5.0
 """Seconds for which the champion pointer is believed before it is read again."""
@@ -62,6 +62,7 @@ class Endpoint:
                 "name": schema.target.name,
                 "kind": schema.target.kind,
                 "classes": list(schema.classes),
+                **written_as(schema.target),
             },
             "fields": loaded.model.fields(),
         }

@@ -1,5 +1,6 @@
 """Classes have names, as text, wherever they are kept; data, labels and answers have them in the target's own type."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -7,19 +8,67 @@ import numpy as np
 import numpy.typing as npt
 
 from tidemill.encoding import read_value
-from tidemill.schema import Column
+from tidemill.schema import Column, Levels
 from tidemill.spec import Kind
+from tidemill.written import read_number
+
+Values = npt.NDArray[Any] | Levels
 
 
-def class_texts(values: npt.NDArray[Any], kind: Kind) -> npt.NDArray[Any]:
+def class_texts(values: Values, kind: Kind) -> npt.NDArray[Any]:
     """A typed target's values as class names: 'true', '3', 'setosa'; None where missing."""
+    names, places = _named(values, kind)
+    return np.asarray(np.array([*names, None], dtype=object)[places])
+
+
+def class_codes(values: Values, kind: Kind, classes: Sequence[str]) -> npt.NDArray[np.float64]:
+    """The place of each value among the class names, -1 where it is missing or none of them."""
+    codes = {name: float(code) for code, name in enumerate(classes)}
+    if kind == "numeric" and classes and not isinstance(values, Levels):
+        return _codes_of_numbers(values, codes)
+    return _coded(*_named(values, kind), codes)
+
+
+def _codes_of_numbers(values: npt.NDArray[Any], codes: Mapping[str, float]) -> npt.NDArray[np.float64]:
+    """Most values are exactly their class's number; sorting all of them to find their names would take ten times as
+    long."""
+    numbers = np.array([float(name) for name in codes])
+    order = np.argsort(numbers)
+    places = order[np.searchsorted(numbers[order], values).clip(max=len(order) - 1)]
+    exact = numbers[places] == values
+    found = np.where(exact, places, -1.0)
+    if not exact.all():
+        found[~exact] = _coded(*_named(values[~exact], "numeric"), codes)
+    return found
+
+
+def _coded(
+    names: Sequence[str], places: npt.NDArray[np.integer[Any]], codes: Mapping[str, float]
+) -> npt.NDArray[np.float64]:
+    return np.asarray(np.array([*(codes.get(name, -1.0) for name in names), -1.0])[places])
+
+
+def _named(values: Values, kind: Kind) -> tuple[Sequence[str], npt.NDArray[np.integer[Any]]]:
+    """The names of the different values, and each row's place among them, -1 where missing."""
+    if isinstance(values, Levels):
+        return values.names, values.codes
+    if kind == "categorical":
+        names = [name for name in dict.fromkeys(values) if name is not None]
+        places: dict[str | None, int] = {name: place for place, name in enumerate(names)} | {None: -1}
+        return names, np.array([places[value] for value in values], dtype=np.int32)
     if kind == "boolean":
-        return np.array([None if v != v else ("true" if v else "false") for v in values], dtype=object)
-    if kind == "numeric":
-        return np.array([None if v != v else f"{v:.15g}" for v in values], dtype=object)
-    if kind == "datetime":
-        return np.array([None if np.isnat(v) else str(v) for v in values], dtype=object)
-    return values
+        return ("false", "true"), np.where(np.isnan(values), -1, values).astype(np.int8)
+    found, at = np.unique(values, return_inverse=True)
+    missing = np.isnat(found) if kind == "datetime" else np.isnan(found)
+    present = found[~missing]
+    # Missing values are sorted behind all others.
+    places_of = np.where(missing, -1, np.arange(len(found)))
+    return [str(value) if kind == "datetime" else _number(value) for value in present], places_of[at]
+
+
+def _number(value: float) -> str:
+    """Of at most 15 digits, so that 0.1 + 0.2 is 0.3; and 0 has no sign."""
+    return f"{value + 0.0:.15g}"
 
 
 def class_value(name: str, target: Column) -> str | float | bool:
@@ -34,9 +83,11 @@ def class_value(name: str, target: Column) -> str | float | bool:
 
 def class_name(label: object, target: Column) -> str | None:
     """The class that a label means, None when it can mean none; the inverse of `class_value`, and text is taken
-    as CSV has it."""
+    as a file has it."""
     try:
-        value = read_value(target, float(label) if target.kind == "numeric" and isinstance(label, str) else label)
+        if target.kind == "numeric" and isinstance(label, str):
+            label = read_number(label.strip(), target.decimal, target.thousands, target.unit)
+        value = read_value(target, label)
     except ValueError:
         return None
     if value is None:
@@ -45,4 +96,4 @@ def class_name(label: object, target: Column) -> str | None:
         return "true" if value else "false"
     if isinstance(value, datetime):
         return value.replace(tzinfo=None).isoformat(timespec="microseconds")
-    return f"{value:.15g}" if isinstance(value, float) else str(value)
+    return _number(value) if isinstance(value, float) else str(value)

@@ -187,7 +187,13 @@ def _describe(column: Column) -> dict[str, Any]:
         described["categories"] = list(column.vocabulary)
     if column.low is not None:
         described |= {"low": column.low, "high": column.high}
-    return described
+    return described | written_as(column)
+
+
+def written_as(column: Column) -> dict[str, str]:
+    """How text in the column is written, where that is not the usual way."""
+    said = {key: getattr(column, key) for key in ("decimal", "thousands", "unit", "format")}
+    return {key: mark for key, mark in said.items() if mark}
 
 
 def _shown(raw: object) -> str:
