@@ -54,7 +54,7 @@ def _feed(name: str, reference: ColumnProfile, values: Values | None, min_rows: 
         ("missing", _gone(reference, now)),
         ("scale", _rescaled(reference, now)),
         ("unknown_categories", _unknown(reference, values)),
-        ("constant", _constant(reference, now)),
+        ("constant", constant(reference, now)),
     ):
         if reason:
             return FeedProblem(name, kind, f"{name} {reason}")
@@ -75,19 +75,27 @@ def _rescaled(reference: ColumnProfile, now: ColumnProfile) -> str:
     """The typical size is ten times another, and beyond the sizes that the column usually spans."""
     if not isinstance(reference, NumericProfile) or not isinstance(now, NumericProfile):
         return ""
-    sizes = []
-    for column in (reference, now):
-        drawn = np.abs(column.quantile((np.arange(512) + 0.5) / 512))
-        share = float((drawn > 0).mean())
-        if share * column.present < FEW_VALUES:
-            return ""
-        sizes.append(np.quantile(np.log10(drawn[drawn > 0]), [0.25, 0.5, 0.75]))
-    jump = float(sizes[1][1] - sizes[0][1])
-    if abs(jump) < max(DECADE, float(sizes[0][2] - sizes[0][0])):
+    before, after = log_sizes(reference), log_sizes(now)
+    if before is None or after is None or abs(after[1] - before[1]) < max(DECADE, before[2] - before[0]):
         return ""
-    was, size = 10 ** sizes[0][1], 10 ** sizes[1][1]
-    times = f"{plain(float(f'{10 ** abs(jump):.2g}'))} times {'larger' if jump > 0 else 'smaller'}"
-    return f"is about {times}: median size {plain(was)} → {plain(size)}, as if in another unit"
+    return f"{rescaled(before[1], after[1])}, as if in another unit"
+
+
+def log_sizes(column: NumericProfile) -> tuple[float, float, float] | None:
+    """The quartiles of log10 of the sizes that are not zero; None with too few of them."""
+    drawn = np.abs(column.quantile((np.arange(512) + 0.5) / 512))
+    share = float((drawn > 0).mean())
+    if share * column.present < FEW_VALUES:
+        return None
+    low, median, high = np.quantile(np.log10(drawn[drawn > 0]), [0.25, 0.5, 0.75]).tolist()
+    return low, median, high
+
+
+def rescaled(before: float, after: float) -> str:
+    """Two medians of `log_sizes`, for people."""
+    was, size, factor = np.power(10.0, [before, after, abs(after - before)]).tolist()
+    times = f"{plain(float(f'{factor:.2g}'))} times {'larger' if after > before else 'smaller'}"
+    return f"is about {times}: median size {plain(was)} → {plain(size)}"
 
 
 def _unknown(reference: ColumnProfile, values: Values) -> str:
@@ -103,8 +111,9 @@ def _unknown(reference: ColumnProfile, values: Values) -> str:
     return f"has categories never seen before in {share:.1%} of {now.total()} values, e.g. {example!r}"
 
 
-def _constant(reference: ColumnProfile, now: ColumnProfile) -> str:
-    """Chance: every value drawn from the reference falls on this one, or in the bin that it lies in."""
+def constant(reference: ColumnProfile, now: ColumnProfile) -> str:
+    """Why the column has stopped varying, "" if it has not or chance may explain it: every value drawn from the
+    reference falls on this one, or in the bin that it lies in."""
     if isinstance(now, NumericProfile) and isinstance(reference, NumericProfile):
         if not now.present or not reference.present or now.min != now.max or reference.min == reference.max:
             return ""
