@@ -1,6 +1,7 @@
 """Rows of a file or of an argument as JSON values, typed as the model's own columns are."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
@@ -12,9 +13,8 @@ import pyarrow as pa
 from tidemill.encoding import NULL_WORDS, write_value
 from tidemill.errors import InvalidRequest, NotFound
 from tidemill.schema import Column
-from tidemill.spec import Kind
-from tidemill.stages.columns import parse
-from tidemill.stages.tables import RawTable, read_table
+from tidemill.stages.columns import arrow_type, parse
+from tidemill.stages.tables import Table, open_table
 
 _TABLES = (".csv", ".tsv", ".txt", ".parquet", ".pq")
 _JSON = (".json", ".jsonl", ".ndjson")
@@ -22,13 +22,16 @@ _JSON = (".json", ".jsonl", ".ndjson")
 Row = dict[str, Any]
 
 
-def read_file(path: Path) -> bytes:
+def existing_file(path: Path) -> Path:
     if not path.exists():
         raise NotFound(f"file {path} does not exist")
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InvalidRequest(f"{path} cannot be read: {error.strerror}") from None
+    if not path.is_file() or not os.access(path, os.R_OK):
+        raise InvalidRequest(f"{path} cannot be read: it is no file, or not yours to read")
+    return path
+
+
+def read_file(path: Path) -> bytes:
+    return existing_file(path).read_bytes()
 
 
 def rows_of_argument(text: str) -> list[Row]:
@@ -36,23 +39,23 @@ def rows_of_argument(text: str) -> list[Row]:
     return _list(_decode(text, "the argument"), "rows", "the argument")
 
 
-def rows_of_file(path: Path, kinds: Mapping[str, Kind], name: str = "rows") -> list[Row]:
-    """JSON as it is; the columns of CSV and Parquet by `kinds`, and text where nothing is said about one.
+def rows_of_file(path: Path, columns: Mapping[str, Column], name: str = "rows") -> list[Row]:
+    """JSON as it is; CSV and Parquet by `columns`, and text where nothing is said about one.
 
     A value that is not of its column's kind stays what it was: the endpoint names it, with what it expected.
     """
-    data = read_file(path)
-    if _is_json(path, data):
-        return _list(_decode_file(data, path.name), name, path.name)
-    return _rows_of_table(_whole(read_table(path.name, data), path.name), kinds)
+    if _is_json(existing_file(path)):
+        return _list(_decode_file(path.read_bytes(), path.name), name, path.name)
+    return _rows_of_table(open_table(path, path.name), columns)
 
 
 def labels_of_file(path: Path, model: Mapping[str, Any]) -> list[Row]:
     """`{"id", "label"}` a row; where the file has no such columns, the model's own id and target."""
     target = model["target"]
     own_id = next((field["name"] for field in model["fields"] if field["role"] == "id"), "id")
-    kinds: dict[str, Kind] = {own_id: "categorical", "id": "categorical"}
-    rows = rows_of_file(path, {**kinds, target["name"]: target["kind"], "label": target["kind"]}, "labels")
+    columns = {name: Column(name, "categorical", "feature") for name in (own_id, "id")}
+    columns |= {name: column_of({**target, "name": name, "role": "target"}) for name in (target["name"], "label")}
+    rows = rows_of_file(path, columns, "labels")
     first = rows[0]
     id_name = "id" if "id" in first else own_id
     label_name = "label" if "label" in first else target["name"]
@@ -71,9 +74,12 @@ def labels_of_file(path: Path, model: Mapping[str, Any]) -> list[Row]:
     return labels
 
 
-def _is_json(path: Path, data: bytes) -> bool:
+def _is_json(path: Path) -> bool:
     suffix = path.suffix.lower()
-    return suffix in _JSON or (suffix not in _TABLES and data.lstrip()[:1] in (b"{", b"["))
+    if suffix in _JSON or suffix in _TABLES:
+        return suffix in _JSON
+    with path.open("rb") as file:
+        return file.read(1 << 16).lstrip()[:1] in (b"{", b"[")
 
 
 def _decode_file(data: bytes, name: str) -> Any:
@@ -115,26 +121,27 @@ def _list(document: Any, name: str, source: str) -> list[Row]:
     return entries
 
 
-def _whole(table: RawTable, name: str) -> RawTable:
+def _rows_of_table(table: Table, columns: Mapping[str, Column]) -> list[Row]:
     """Every row is answered or none is: a line that is no row is not passed over."""
-    if table.rejected:
-        first = table.rejected[0]
-        raise InvalidRequest(f"{name}: {len(table.rejected):,} lines are no rows; row {first.row} {first.reason}")
-    return table
+    head = table.head.columns
+    types = {name: arrow_type(columns[name], head[name]) if name in columns else head[name].type for name in head}
+    rows: list[Row] = []
+    for block in table.blocks():
+        chunk = table.parse(block, types)
+        if chunk.rejected:
+            first = chunk.rejected[0]
+            raise InvalidRequest(f"{table.name} line {first.line or first.row} is no row: it {first.reason}")
+        typed = [
+            _typed(columns[name], values) if name in columns else [_plain(value) for value in values.to_pylist()]
+            for name, values in chunk.columns.items()
+        ]
+        rows += [dict(zip(chunk.columns, values, strict=True)) for values in zip(*typed, strict=True)]
+    return rows
 
 
-def _rows_of_table(table: RawTable, kinds: Mapping[str, Kind]) -> list[Row]:
-    columns = [
-        _typed(name, values, kinds[name]) if name in kinds else [_plain(value) for value in values.to_pylist()]
-        for name, values in table.columns.items()
-    ]
-    names = list(table.columns)
-    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
-
-
-def _typed(name: str, values: pa.ChunkedArray, kind: Kind) -> Iterator[Any]:
+def _typed(column: Column, values: pa.Array) -> Iterator[Any]:
     """Read by the code that reads an upload, so that a file means here what it means there."""
-    column, parsed = Column(name, kind, "feature"), parse(values, kind)
+    parsed = parse(values, column)
     for row, (value, bad) in enumerate(zip(parsed.values, parsed.bad.tolist(), strict=True)):
         yield _plain(values[row].as_py()) if bad else write_value(column, value)
 
@@ -152,6 +159,11 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def kinds_of(fields: Sequence[Mapping[str, Any]]) -> dict[str, Kind]:
+def columns_of(fields: Sequence[Mapping[str, Any]]) -> dict[str, Column]:
     """From the fields that GET /models/MODEL tells."""
-    return {field["name"]: field["kind"] for field in fields}
+    return {field["name"]: column_of(field) for field in fields}
+
+
+def column_of(field: Mapping[str, Any]) -> Column:
+    written = {key: field[key] for key in ("decimal", "thousands", "unit", "format") if key in field}
+    return Column(field["name"], field["kind"], field["role"], **written)

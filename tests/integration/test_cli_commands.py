@@ -225,7 +225,7 @@ def test_init_shows_bad_rows_and_writes_the_spec_that_may_allow_them(command: Co
     ("arguments", "said"),
     [
         (["--target", "latr"], "target 'latr' of the spec is not a column"),
-        (["--target", "late", "--exclude", "winds"], "excluded 'winds' is no column"),
+        (["--target", "late", "--exclude", "winds"], "exclude 'winds' of the spec is not a column"),
         (["--target", "late", "--id", "late"], "target 'late' cannot be"),
         (["--target", "late", "--time", "wind"], "holds no dates"),
         (["--target", "carrier", "--task", "regression"], "a regression needs numbers"),
@@ -296,6 +296,7 @@ def test_an_upload_that_cannot_be_used_is_invalid_and_shows_its_quarantine(comma
     assert Path(shown["path"]).read_text(encoding="utf-8").startswith("<!doctype html>")
     assert len(shown["quarantine"]) == 50
     assert shown["quarantine"][0] == {
+        "line": 2,
         "file": "calm.csv", "row": 1, "column": "wind", "value": "calm", "reason": "is not a number",
     }  # fmt: skip
 

@@ -77,7 +77,7 @@ def test_an_invalid_upload_leaves_the_champion_and_shows_the_rows(cloud: Cloud) 
     run = cloud.train("trips", "broken.csv", csv(broken))
     assert run["status"] == "invalid"
     assert "100 of 400 rows" in run["reasons"][0]
-    assert "row 1, column 'wind', value 'calm'" in run["reasons"][0]
+    assert "line 2, column 'wind', value 'calm'" in run["reasons"][0]
     assert "report.html" in run["report"]
     assert b"calm" in cloud.stores.data.get(run["report"])
     assert len(cloud.stores.registry.partitions("trips")) == 1
@@ -254,7 +254,7 @@ def test_a_misspelled_exclude_is_told_and_never_trained_on(cloud: Cloud) -> None
     cloud.spec("trips", SPEC.replace('id = "trip"', 'id = "trip"\nexclude = ["windd"]'))
     run = cloud.train("trips", "first.csv", csv(trips(1_000)))
     assert run["status"] == "invalid"
-    assert "exclude names 'windd', which is no column" in run["reasons"][0]
+    assert "exclude 'windd' of the spec is not a column" in run["reasons"][0]
 
 
 def test_a_table_of_few_distinct_rows_is_learned_from_whole(cloud: Cloud) -> None:

@@ -2,33 +2,81 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial, reduce
+from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from tests.tables import csv
-from tidemill.schema import Schema
+from tidemill.profile import merge
 from tidemill.spec import ModelSpec, parse_spec
-from tidemill.stages import evaluate
-from tidemill.stages.assemble import Accepted, Dataset, assemble
+from tidemill.stages import evaluate, npy
+from tidemill.stages.assemble import assemble
+from tidemill.stages.dataset import Dataset, Part, Rows, StoredPart, gather
 from tidemill.stages.onnx_model import OnnxModel
-from tidemill.stages.prepare import Partition, clean, first_schema
+from tidemill.stages.partition import Before, Partition, make_partition
 from tidemill.stages.serve import ServedModel
-from tidemill.stages.tables import RawTable, read_table
+from tidemill.stages.tables import Table, open_table
 from tidemill.stages.train import Trained, TrainingSide, train
 
 TOWNS = [f"town {i}" for i in range(20)]
 FOREVER: Callable[[], float] = lambda: 1e9  # noqa: E731
 
 
-def raw(text: str) -> RawTable:
-    return read_table("data.csv", text.encode())
+@dataclass(frozen=True)
+class Data:
+    """A data set as it is stored, and as Train takes it."""
+
+    dataset: Dataset
+    rows: Rows
+
+    schema = property(lambda self: self.dataset.schema)
+    names = property(lambda self: self.dataset.names)
+    cutoff = property(lambda self: self.dataset.cutoff)
+    examples = property(lambda self: self.dataset.examples)
+    training_profile = property(lambda self: self.dataset.training_profile)
+    matrix = property(lambda self: self.rows.matrix)
+    target = property(lambda self: self.rows.target)
+    held_out = property(lambda self: self.rows.held_out)
+    keys = property(lambda self: self.rows.keys)
+    moments = property(lambda self: self.rows.moments)
 
 
-def prepare(table: RawTable, spec: ModelSpec) -> tuple[Partition, Schema]:
-    return clean(table, spec, first_schema(table, spec), source="data.csv")
+def opened(data: str | bytes, name: str = "data.csv") -> Table:
+    path = Path(mkdtemp()) / "upload"
+    path.write_bytes(data.encode() if isinstance(data, str) else data)
+    return open_table(path, name)
+
+
+def prepare(data: str | bytes, spec: ModelSpec, *before: Partition, name: str = "data.csv") -> Partition:
+    """The partition of an upload that comes after others."""
+    known = None
+    if before:
+        known = Before(before[-1].schema, reduce(merge, (one.profile for one in before)), "previous")
+    return make_partition(opened(data, name), spec, known, Path(mkdtemp()), size=len(data))
+
+
+def assembled(partitions: Sequence[Partition], spec: ModelSpec, *, new: bool = True) -> Data:
+    """The partitions in their order, the last one just made."""
+    parts = [one.part(one.folder.name) for one in partitions]
+    data = assemble(parts, partitions[-1].schema, spec, Path(mkdtemp()), new=new)
+    stored = [StoredPart(one.names, one.rows, partial(_array, one)) for one in parts]
+    return Data(data, gather(stored, data.state, data.names, data.class_places, timed=data.cutoff is not None))
+
+
+def _array(part: Part, name: str) -> npt.NDArray[Any]:
+    return npy.parsed(part.fetch(f"{name}.npy").read_bytes())
+
+
+def values_of(partition: Partition) -> pd.DataFrame:
+    """The accepted rows."""
+    return pd.read_parquet(partition.folder / "part-0.parquet")
 
 
 def observations(rows: int, *, task: str, seed: int = 0) -> pd.DataFrame:
@@ -63,24 +111,23 @@ def observations(rows: int, *, task: str, seed: int = 0) -> pd.DataFrame:
     return frame
 
 
-def dataset(frame: pd.DataFrame, spec: ModelSpec | str = 'target = "y"') -> Dataset:
+def dataset(frame: pd.DataFrame, spec: ModelSpec | str = 'target = "y"') -> Data:
     parsed = parse_spec(spec) if isinstance(spec, str) else spec
-    partition, schema = prepare(read_table("data.csv", csv(frame)), parsed)
-    return assemble([Accepted(partition.columns, partition.keys)], schema, parsed)
+    return assembled([prepare(csv(frame), parsed)], parsed)
 
 
-def training_side(data: Dataset) -> TrainingSide:
+def training_side(data: Data) -> TrainingSide:
     kept = ~data.held_out
     moments = None if data.moments is None else data.moments[kept]
     return TrainingSide(data.schema, data.matrix[kept], data.target[kept], moments)
 
 
-def trained(candidate: str, data: Dataset, seconds_left: Callable[[], float] = FOREVER, trials: int = 1) -> Trained:
+def trained(candidate: str, data: Data, seconds_left: Callable[[], float] = FOREVER, trials: int = 1) -> Trained:
     spec = parse_spec(f'target = "y"\n[train]\ntrials = {trials}')
     return train(candidate, training_side(data), spec, data.matrix[data.held_out], seconds_left)
 
 
-def artifacts(data: Dataset, graph: bytes) -> tuple[dict[str, Any], bytes, bytes]:
+def artifacts(data: Data, graph: bytes) -> tuple[dict[str, Any], bytes, bytes]:
     """manifest, model.onnx, golden.json, as Validate writes them."""
     golden = json.dumps(evaluate.golden_rows(OnnxModel(graph), data.matrix, dict(data.examples))).encode()
     manifest = {
@@ -95,7 +142,7 @@ def artifacts(data: Dataset, graph: bytes) -> tuple[dict[str, Any], bytes, bytes
     return manifest, graph, golden
 
 
-def served(data: Dataset, candidate: str = "linear") -> ServedModel:
+def served(data: Data, candidate: str = "linear") -> ServedModel:
     return ServedModel(*artifacts(data, trained(candidate, data).onnx))
 
 

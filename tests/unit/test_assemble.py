@@ -1,4 +1,6 @@
 from dataclasses import replace
+from pathlib import Path
+from tempfile import mkdtemp
 
 import numpy as np
 import pandas as pd
@@ -7,14 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tables import csv
-from tests.unit.builders import dataset, observations, prepare, raw
-from tidemill.encoding import RowEncoder, encode, read_value
+from tests.unit.builders import Data, assembled, dataset, observations, prepare
+from tidemill.encoding import RowEncoder, read_value
 from tidemill.errors import InvalidUpload
+from tidemill.profile import NumericProfile, Profile
 from tidemill.schema import split_by_key
 from tidemill.spec import parse_spec
-from tidemill.stages.assemble import Accepted, Dataset, assemble
-from tidemill.stages.prepare import clean, same_model
-from tidemill.stages.tables import read_table
+from tidemill.stages import npy
+from tidemill.stages.assemble import _cutoff
+from tidemill.stages.dataset import Part
+from tidemill.stages.model_schema import same_model
 
 TIMED = 'target = "y"\ntime = "when"\nid = "key"'
 
@@ -32,14 +36,13 @@ def timed(rows: int, *, start: int = 0, seed: int = 0) -> pd.DataFrame:
     )
 
 
-def grown(first: pd.DataFrame, second: pd.DataFrame, text: str) -> Dataset:
+def grown(first: pd.DataFrame, second: pd.DataFrame, text: str) -> Data:
     spec = parse_spec(text)
-    one, schema = prepare(read_table("a.csv", csv(first)), spec)
-    two, schema = clean(read_table("b.csv", csv(second)), spec, same_model(schema, spec), source="b.csv")
-    return assemble([Accepted(part.columns, part.keys) for part in (one, two)], schema, spec)
+    one = prepare(csv(first), spec)
+    return assembled([one, prepare(csv(second), spec, one)], spec)
 
 
-def held_out_keys(data: Dataset) -> set[int]:
+def held_out_keys(data: Data) -> set[int]:
     return set(data.keys[data.held_out].tolist())
 
 
@@ -164,18 +167,65 @@ def test_examples_are_rows_as_a_request_has_them_and_encode_to_the_matrix() -> N
         np.testing.assert_array_equal(np.array(encoder(typed), dtype=np.float32), data.matrix[place])
 
 
-def test_the_training_profile_describes_training_rows_alone() -> None:
-    data = dataset(observations(300, task="binary"))
+def test_the_training_profile_describes_training_rows_alone_where_the_sides_differ() -> None:
+    data = dataset(timed(400), TIMED)
     assert data.training_profile.rows == int((~data.held_out).sum())
     assert set(data.training_profile.columns) == {column.name for column in data.schema.features}
+    x = data.training_profile.columns["x"]
+    assert isinstance(x, NumericProfile)
+    assert x.mean == pytest.approx(data.matrix[~data.held_out, data.names.index("numeric:x")].mean(), rel=1e-6)
+
+
+def test_the_training_profile_counts_a_row_once_that_came_twice() -> None:
+    first = observations(300, task="binary")
+    assert grown(first, first.iloc[:100], 'target = "y"').training_profile.rows < 300
 
 
 def test_spec_roles_apply_to_rows_accepted_before() -> None:
-    partition, schema = prepare(
-        raw("x,z,y\n" + "".join(f"{i},{-i},{i % 2}\n" for i in range(100))), parse_spec('target = "y"')
-    )
-    later = parse_spec('target = "y"\nexclude = ["z"]')
-    data = assemble([Accepted(partition.columns, partition.keys)], same_model(schema, later), later)
+    text = "x,z,y\n" + "".join(f"{i * 7 % 101},{i * 9 % 101},{i % 2}\n" for i in range(100))
+    partition = prepare(text, parse_spec('target = "y"\nexclude = ["x"]'))
+    spec = parse_spec('target = "y"\nexclude = ["z"]')
+    later = replace(partition, schema=same_model(partition.schema, spec))
+    data = assembled([later], spec, new=False)
     assert data.names == ("numeric:x",)
-    np.testing.assert_array_equal(data.matrix, encode(data.schema, partition.columns, 100))
-    assert replace(data.schema, columns=()).classes == ("0", "1")
+    assert data.matrix[:, 0].tolist() == [i * 7 % 101 for i in range(100)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_rare_class_has_rows_on_both_sides_that_never_change(seed: int) -> None:
+    frame = observations(400, task="binary", seed=seed)
+    frame.loc[:5, "y"] = "rare"
+    spec = parse_spec('target = "y"')
+    one = prepare(csv(frame), spec)
+    first = assembled([one], spec)
+    two = prepare(
+        csv(observations(400, task="binary", seed=seed + 100).assign(new=1)),
+        spec,
+        replace(one, schema=first.dataset.model_schema),
+    )
+    for data in (first, assembled([one, two], spec)):
+        rare = data.target == data.schema.classes.index("rare")
+        assert rare.sum() == 6
+        assert 0 < (data.held_out & rare).sum() < 6
+    again = assembled([one, two], spec)
+    assert held_out_keys(first) == held_out_keys(again) & set(first.keys.tolist())
+    assert np.array_equal(again.held_out, split_by_key(again.keys, 0.2, again.dataset.model_schema.sides))
+
+
+def test_copies_of_a_rare_row_share_its_side() -> None:
+    frame = pd.DataFrame({"x": [*range(300), *[1_000] * 5, 1_001], "y": [*["a", "b"] * 150, *["rare"] * 6]})
+    data = dataset(frame)
+    rare = data.matrix[:, 0] == 1_000
+    assert rare.sum() == 5
+    assert len(set(data.held_out[rare].tolist())) == 1
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(st.lists(st.integers(-(2**62), 2**62) | st.integers(0, 5), min_size=1, max_size=50), st.floats(0, 1))
+def test_the_cutoff_is_the_quantile_of_the_moments(moments: list[int], share: float) -> None:
+    folder = Path(mkdtemp())
+    with npy.Writer(folder / "moments.npy", np.int64) as writer:
+        writer.add(np.array(moments))
+    state = np.ones(len(moments), dtype=np.uint8)
+    only = Part("p", (), len(moments), Profile(0, {}), (), lambda name: folder / name)
+    assert _cutoff([only], state, share) == sorted(moments)[int(np.floor(share * (len(moments) - 1)))]

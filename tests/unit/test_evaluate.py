@@ -3,16 +3,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.unit.builders import dataset, observations, trained
+from tests.unit.builders import Data, dataset, observations, trained
 from tidemill.encoding import encode
 from tidemill.schema import Column, Schema
-from tidemill.stages.assemble import Dataset
 from tidemill.stages.evaluate import HeldOut, answer, curves, describe, golden_rows, importance, measures
 from tidemill.stages.metrics import METRICS
 from tidemill.stages.onnx_model import OnnxModel
 
 
-def held_out(data: Dataset) -> HeldOut:
+def held_out(data: Data) -> HeldOut:
     return HeldOut(data.schema, data.names, data.matrix[data.held_out], data.target[data.held_out])
 
 

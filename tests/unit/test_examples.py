@@ -6,10 +6,9 @@ import pandas as pd
 import pytest
 
 from examples.flights.prepare_data import COLUMNS, SPRING, SPRING_ROWS, WINTER, WINTER_ROWS, Tables, write_tables
-from tidemill.errors import InvalidUpload
+from tests.unit.builders import prepare
 from tidemill.spec import ModelSpec, parse_spec
-from tidemill.stages.prepare import clean, first_schema
-from tidemill.stages.tables import read_table
+from tidemill.stages.partition import Partition
 
 AFTER_DEPARTURE = {"dep_time", "dep_delay", "arr_time", "arr_delay", "air_time", "tailnum"}
 SPEC = Path(__file__).parents[2] / "examples" / "flights" / "flights.toml"
@@ -23,6 +22,11 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> Tables:
 @pytest.fixture(scope="module")
 def spec() -> ModelSpec:
     return parse_spec(SPEC.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def accepted(tables: Tables, spec: ModelSpec) -> Partition:
+    return prepare(tables.winter.read_bytes(), spec, name="winter.csv")
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +64,8 @@ def test_every_prediction_has_its_label(tables: Tables, spring: pd.DataFrame) ->
     assert set(labels["label"]) == {"true", "false"}
 
 
-def test_no_feature_is_known_only_after_departure(tables: Tables, spec: ModelSpec) -> None:
-    schema = first_schema(read_table("winter.csv", tables.winter.read_bytes()), spec)
-    features = {column.name for column in schema.features}
+def test_no_feature_is_known_only_after_departure(accepted: Partition) -> None:
+    features = {column.name for column in accepted.schema.features}
     assert features == set(COLUMNS) - {"flight_id", "scheduled_departure", "late"}
     assert not features & AFTER_DEPARTURE
 
@@ -74,19 +77,15 @@ def test_weather_is_the_reading_of_two_hours_before(winter: pd.DataFrame) -> Non
     assert first["temperature"] == pytest.approx(41.00)
 
 
-def test_winter_is_accepted_whole(tables: Tables, spec: ModelSpec) -> None:
-    raw = read_table("winter.csv", tables.winter.read_bytes())
-    partition, schema = clean(raw, spec, first_schema(raw, spec), source="winter.csv")
-    assert partition.account["accepted"] == WINTER_ROWS
-    assert schema.classes == ("false", "true")
+def test_winter_is_accepted_whole_and_without_a_warning(accepted: Partition) -> None:
+    assert accepted.account["accepted"] == WINTER_ROWS
+    assert accepted.schema.classes == ("false", "true")
+    assert [entry for entry in accepted.account["findings"] if entry["weight"] != "note"] == []
 
 
-def test_broken_june_is_refused_for_its_temperatures(tables: Tables, spec: ModelSpec) -> None:
-    winter = read_table("winter.csv", tables.winter.read_bytes())
-    _, schema = clean(winter, spec, first_schema(winter, spec), source="winter.csv")
-    june = read_table("broken.csv", tables.broken.read_bytes())
-    with pytest.raises(InvalidUpload, match="'temperature' is not a number"):
-        clean(june, spec, schema, source="broken.csv")
+def test_broken_june_is_refused_for_its_temperatures(tables: Tables, spec: ModelSpec, accepted: Partition) -> None:
+    june = prepare(tables.broken.read_bytes(), spec, accepted, name="broken.csv")
+    assert "'temperature' is not a number" in "; ".join(june.invalid)
 
 
 def test_the_tables_are_the_same_bytes_each_time(tables: Tables, tmp_path: Path) -> None:

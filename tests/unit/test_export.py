@@ -5,12 +5,11 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 
-from tests.unit.builders import FOREVER, dataset, observations, trained, training_side
+from tests.unit.builders import FOREVER, Data, dataset, observations, trained, training_side
 from tidemill.encoding import MISSING, UNKNOWN, Matrix, encode
 from tidemill.errors import ModelIncompatible
 from tidemill.spec import CANDIDATES
 from tidemill.stages import export
-from tidemill.stages.assemble import Dataset
 from tidemill.stages.estimators import build, settings
 from tidemill.stages.export import parity, predict, to_onnx
 from tidemill.stages.onnx_model import OnnxModel
@@ -20,7 +19,7 @@ from tidemill.stages.train import SEED, _columns
 TASKS = ("binary", "multiclass", "regression")
 
 
-def strange(data: Dataset) -> Matrix:
+def strange(data: Data) -> Matrix:
     """Held-out rows whose categories are unknown or missing, whose numbers are missing or far off."""
     held = data.matrix[data.held_out]
     codes = [data.names.index("categorical:colour"), data.names.index("categorical:town")]

@@ -160,7 +160,7 @@ def test_the_metric_is_the_specs_or_fits_the_target() -> None:
 
 
 def test_many_categories_are_learned_from_whatever_their_code_order() -> None:
-    frame = observations(700, task="multiclass")
+    frame = observations(2_000, task="multiclass")
     shuffled = dict(zip(TOWNS, np.random.default_rng(3).permutation(TOWNS), strict=True))
     frame["town"] = frame["town"].map(shuffled)
     with_towns = trained("forest", dataset(frame))

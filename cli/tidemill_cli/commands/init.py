@@ -1,26 +1,26 @@
 """`tidemill init` and `tidemill spec`: what is said about a model, written from data or by hand."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 
 from tidemill.aws.paths import spec_key
 from tidemill.errors import InvalidRequest, InvalidSpec, InvalidUpload, NotFound
+from tidemill.profile import ColumnProfile, NumericProfile, TimeProfile
 from tidemill.schema import Column, Schema
 from tidemill.spec import ModelSpec, Quality, model_name, parse_spec
-from tidemill.stages.assemble import Accepted, assemble
-from tidemill.stages.classes import class_texts
+from tidemill.stages.assemble import assemble
+from tidemill.stages.columns import suggestions
 from tidemill.stages.metrics import METRICS, default_metric
-from tidemill.stages.prepare import Partition, clean, first_schema
-from tidemill.stages.tables import RawTable, read_table
+from tidemill.stages.partition import Partition, make_partition
+from tidemill.stages.tables import open_table
 from tidemill_cli import specfile
 from tidemill_cli.console import Result, Table
-from tidemill_cli.rows import read_file
+from tidemill_cli.rows import existing_file, read_file
 from tidemill_cli.session import Session
 
 
@@ -32,6 +32,7 @@ class _Seen:
     metric: str
     rows: int
     columns: Sequence[dict[str, str]]
+    suggestions: Mapping[str, Sequence[Mapping[str, str]]]
     warnings: Sequence[str]
 
 
@@ -41,9 +42,7 @@ def init(
     """`minimal` is the spec as far as the command line says it; the file tells the rest."""
     spec, key = parse_spec(minimal), spec_key(model_name(model))
     with session.console.progress(f"reading {file.name}"):
-        raw = read_table(file.name, read_file(file))
-        _check_excluded(raw, spec, file.name)
-        seen = _see(raw, spec, file.name)
+        seen = _see(existing_file(file), spec)
     path = out or Path(f"{model}.toml")
     target = session.target
     existing = target.spec(model)
@@ -98,35 +97,41 @@ def put_spec(session: Session, model: str, file: Path) -> Result:
     return Result(document, [f"the spec of {model} {said}"])
 
 
-def _check_excluded(raw: RawTable, spec: ModelSpec, name: str) -> None:
-    """A misspelt column would stay a feature, and may give the answer away."""
-    unknown = [column for column in spec.exclude if column not in raw.columns]
-    if unknown:
-        raise InvalidSpec(
-            f"excluded {', '.join(map(repr, unknown))} is no column of {name}, "
-            f"which has {', '.join(map(repr, list(raw.columns)[:20]))}"
-        )
-
-
-def _see(raw: RawTable, spec: ModelSpec, source: str) -> _Seen:
+def _see(file: Path, spec: ModelSpec) -> _Seen:
     """Told in full even of a file with more bad rows than an upload may have."""
     tolerant = replace(spec, quality=Quality(max_rejected=1.0))
-    partition, schema = clean(raw, tolerant, first_schema(raw, tolerant), source=source)
-    warnings = [*partition.account["warnings"], *_bad_rows(partition, spec)]
-    try:
-        learned = assemble([Accepted(partition.columns, partition.keys)], schema, spec).schema
-    except InvalidUpload as error:
-        learned = schema
-        warnings.append(f"an upload of this file would be refused: {error}")
-    columns = [_described(column, partition.columns.get(column.name)) for column in learned.columns]
-    return _Seen(learned, _metric(partition, schema), len(partition.keys), columns, warnings)
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        table = open_table(file, file.name)
+        partition = make_partition(table, tolerant, None, folder / "partition", size=file.stat().st_size)
+        if partition.invalid:
+            raise InvalidUpload(partition.invalid)
+        findings = [f"{entry['says']}: {entry['done']}" for entry in partition.account["findings"]]
+        warnings = [*findings, *_bad_rows(partition, spec)]
+        try:
+            learned = assemble([partition.part("")], partition.schema, spec, folder / "index", new=True).schema
+        except InvalidUpload as error:
+            learned = partition.schema
+            warnings.append(f"an upload of this file would be refused: {error}")
+        metric = _metric(partition)
+    columns = [_described(column, partition.profile.columns.get(column.name)) for column in learned.columns]
+    ways = {c.name: suggestions(table.head.columns[c.name]) for c in learned.columns if _is_text(c, spec)}
+    return _Seen(learned, metric, partition.rows, columns, ways, warnings)
+
+
+def _is_text(column: Column, spec: ModelSpec) -> bool:
+    """Whether it might be numbers or dates instead, if somebody said how they are written."""
+    return column.kind == "categorical" and column.role not in ("id", "excluded") and column.name not in spec.columns
 
 
 def _bad_rows(partition: Partition, spec: ModelSpec) -> list[str]:
     bad, rows = partition.account["quarantined"], partition.account["rows_read"]
     if not bad:
         return []
-    reasons = "; ".join(f"{count:,} × {reason}" for reason, count in list(partition.account["reasons"].items())[:5])
+    reasons = "; ".join(
+        f"{entry['rows']:,} × " + (f"column {entry['column']!r} " if entry["column"] else "line ") + entry["reason"]
+        for entry in partition.account["reasons"][:5]
+    )
     verdict = "will be quarantined"
     if bad > spec.quality.max_rejected * rows:
         verdict = (
@@ -136,18 +141,20 @@ def _bad_rows(partition: Partition, spec: ModelSpec) -> list[str]:
     return [f"{bad:,} of {rows:,} rows {verdict} ({reasons})"]
 
 
-def _metric(partition: Partition, schema: Schema) -> str:
+def _metric(partition: Partition) -> str:
     share = None
-    if schema.task == "binary":
-        texts = class_texts(partition.columns[schema.target.name], schema.target.kind)
-        share = float(np.mean(texts == schema.classes[1]))
-    return default_metric(schema.task, share).name
+    if partition.schema.task == "binary":
+        target = np.load(partition.folder / "target.npy", allow_pickle=False)
+        share = float(np.mean(target == 1))
+    return default_metric(partition.schema.task, share).name
 
 
 def _write(model: str, spec: ModelSpec, seen: _Seen, source: str) -> str:
     metrics = [metric.name for metric in METRICS.values() if seen.schema.task in metric.tasks]
     others = [name for name in metrics if name != seen.metric]
-    text = specfile.write(model, spec, specfile.Inferred(seen.schema, seen.metric, others, source, seen.rows))
+    text = specfile.write(
+        model, spec, specfile.Inferred(seen.schema, seen.metric, others, source, seen.rows, seen.suggestions)
+    )
     parse_spec(text)
     return text
 
@@ -159,22 +166,18 @@ def _replace(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _described(column: Column, values: npt.NDArray[Any] | None) -> dict[str, str]:
+def _described(column: Column, seen: ColumnProfile | None) -> dict[str, str]:
     facts = [column.note] if column.note else []
-    if values is not None and column.role != "unused":
-        missing = np.asarray(pd.isna(values), dtype=bool)
-        present = values[~missing]
-        if column.kind in ("numeric", "datetime") and len(present):
-            facts.append(f"{_shown(present.min())} to {_shown(present.max())}")
+    if seen is not None and column.role != "unused":
+        if isinstance(seen, NumericProfile) and seen.present:
+            facts.append(f"{seen.min:.6g} to {seen.max:.6g}")
+        if isinstance(seen, TimeProfile) and seen.present:
+            facts.append(f"{str(seen.min)[:19]} to {str(seen.max)[:19]}")
         if column.vocabulary:
             facts.append(f"{len(column.vocabulary):,} categories")
-        if missing.any():
-            facts.append(f"{int(missing.sum()):,} missing")
+        if seen.missing:
+            facts.append(f"{seen.missing:,} missing")
     return {"name": column.name, "kind": column.kind, "role": column.role, "note": "; ".join(facts)}
-
-
-def _shown(value: Any) -> str:
-    return str(value)[:19] if isinstance(value, np.datetime64) else f"{value:.6g}"
 
 
 def _text(document: dict[str, Any], file: Path) -> list[str | Table]:

@@ -1,6 +1,7 @@
-"""An assembled data set in the data bucket: numbers as .npy parts, which numpy alone reads, and never a pickle."""
+"""An assembled data set in the data bucket: which partitions it has, and what each of their rows is for."""
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,14 +9,17 @@ import numpy as np
 import numpy.typing as npt
 
 from tidemill.aws.objects import Objects
+from tidemill.aws.paths import dataset_prefix, partition_prefix
 from tidemill.encoding import Matrix
 from tidemill.schema import Schema
 from tidemill.spec import ModelSpec, parse_spec
+from tidemill.stages import npy
+from tidemill.stages.dataset import Dataset, Part, StoredPart, gather
 
 
 @dataclass(frozen=True)
 class StoredDataset:
-    """See `tidemill.stages.assemble.Dataset`; `facts` is dataset.json as it was written."""
+    """See `tidemill.stages.dataset.Rows`; `facts` is dataset.json as it was written."""
 
     schema: Schema
     spec: ModelSpec
@@ -27,39 +31,60 @@ class StoredDataset:
     moments: npt.NDArray[np.int64] | None
     facts: dict[str, Any]
 
+    @property
+    def partitions(self) -> list[str]:
+        return [str(part["content"]) for part in self.facts["parts"]]
 
-def save(
-    objects: Objects,
-    prefix: str,
-    *,
-    facts: dict[str, Any],
-    profile: dict[str, Any],
-    arrays: dict[str, npt.NDArray[Any] | None],
-) -> None:
+
+def save(objects: Objects, model: str, name: str, dataset: Dataset, parts: Sequence[Part], spec: str) -> None:
     """dataset.json is written last: a data set that has one is whole."""
-    for name, array in arrays.items():
-        if array is not None:
-            buffer = io.BytesIO()
-            np.save(buffer, array, allow_pickle=False)
-            objects.put(f"{prefix}matrix/{name}.npy", buffer.getvalue())
-    objects.put_json(f"{prefix}profile.json", profile)
-    objects.put_json(f"{prefix}dataset.json", facts)
+    prefix = dataset_prefix(model, name)
+    state = io.BytesIO()
+    np.save(state, dataset.state, allow_pickle=False)
+    objects.put(f"{prefix}state.npy", state.getvalue())
+    objects.put_json(f"{prefix}profile.json", dataset.training_profile.to_json())
+    objects.put_json(
+        f"{prefix}dataset.json",
+        {
+            "dataset": name,
+            "model": model,
+            "spec": spec,
+            "schema": dataset.schema.to_json(),
+            "names": list(dataset.names),
+            "parts": [{"content": part.content, "names": list(part.names), "rows": part.rows} for part in parts],
+            "class_places": list(dataset.class_places),
+            "rows": dataset.rows,
+            "held_out": dataset.held_out,
+            "cutoff": dataset.cutoff,
+            "examples": [{"at": at, "row": row} for at, row in dataset.examples],
+        },
+    )
 
 
-def load(objects: Objects, prefix: str) -> StoredDataset:
+def load(objects: Objects, model: str, name: str) -> StoredDataset:
+    prefix = dataset_prefix(model, name)
     facts = objects.get_json(f"{prefix}dataset.json")
-
-    def array(name: str) -> Any:
-        return np.load(io.BytesIO(objects.get(f"{prefix}matrix/{name}.npy")), allow_pickle=False)
-
+    names = tuple(facts["names"])
+    rows = gather(
+        [_stored(objects, model, part) for part in facts["parts"]],
+        npy.parsed(objects.get(f"{prefix}state.npy")),
+        names,
+        facts["class_places"],
+        timed=facts["cutoff"] is not None,
+    )
     return StoredDataset(
         schema=Schema.from_json(facts["schema"]),
         spec=parse_spec(facts["spec"]),
-        names=tuple(facts["names"]),
-        matrix=array("matrix"),
-        target=array("target"),
-        held_out=array("held_out"),
-        keys=array("keys"),
-        moments=array("moments") if facts["has_moments"] else None,
+        names=names,
+        matrix=rows.matrix,
+        target=rows.target,
+        held_out=rows.held_out,
+        keys=rows.keys,
+        moments=rows.moments,
         facts=facts,
     )
+
+
+def _stored(objects: Objects, model: str, part: dict[str, Any]) -> StoredPart:
+    prefix = partition_prefix(model, str(part["content"]))
+    return StoredPart(part["names"], int(part["rows"]), lambda array: npy.parsed(objects.get(f"{prefix}{array}.npy")))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
 
 from tidemill.errors import InvalidSettings, NotFound, StoreUnavailable
@@ -25,7 +26,7 @@ def translated(doing: str) -> Iterator[None]:
         if code in _REFUSED:
             raise InvalidSettings(f"{code} while {doing}: the role in use lacks a permission for it") from error
         raise StoreUnavailable(f"{code} while {doing}") from error
-    except BotoCoreError as error:
+    except (BotoCoreError, Boto3Error) as error:
         raise StoreUnavailable(f"{type(error).__name__} while {doing}: {error}") from error
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tidemill.aws.failures import translated
@@ -33,6 +34,17 @@ class Objects:
             # In batches, since a pool would read everything ahead of whoever consumes it.
             for batch in _batched(keys, 16 * PARALLEL):
                 yield from pool.map(self.get, batch)
+
+    def download(self, key: str, path: Path, version_id: str = "") -> None:
+        """In parallel ranges, straight to disk."""
+        version = {"VersionId": version_id} if version_id else {}
+        with translated(f"reading s3://{self.bucket}/{key}"):
+            self.client.download_file(self.bucket, key, str(path), ExtraArgs=version)
+
+    def upload(self, path: Path, key: str) -> None:
+        """In parallel parts, straight from disk."""
+        with translated(f"writing s3://{self.bucket}/{key}"):
+            self.client.upload_file(str(path), self.bucket, key)
 
     def put(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
         with translated(f"writing s3://{self.bucket}/{key}"):

@@ -313,6 +313,11 @@ class Registry:
                 yield from (_plain(item) for item in page["Items"])
 
 
+def content_of(partition: Item) -> str:
+    """The content that names a partition."""
+    return str(partition["sk"]).removeprefix("PARTITION#")
+
+
 def _key(model: str, sk: str) -> Item:
     return {"pk": f"MODEL#{model}", "sk": sk}
 

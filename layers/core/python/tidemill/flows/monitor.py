@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tidemill.aws.paths import check_prefix, version_prefix
-from tidemill.aws.registry import Champion, Item
+from tidemill.aws.registry import Champion, Item, content_of
 from tidemill.aws.stores import Stores
 from tidemill.contracts import Checked, CheckRequest, Window
 from tidemill.encoding import read_value
@@ -170,8 +170,7 @@ def _answers(labelled: Sequence[Record], labels: dict[str, Any], schema: Schema)
 
 def _new_uploads(model: str, manifest: Document, stores: Stores) -> int:
     known = set(manifest["partitions"])
-    contents = (str(item["sk"]).removeprefix("PARTITION#") for item in stores.registry.partitions(model))
-    return sum(content not in known for content in contents)
+    return sum(content_of(item) not in known for item in stores.registry.partitions(model))
 
 
 def _governed(
@@ -181,10 +180,10 @@ def _governed(
     if decision.action != "retrain":
         return decision, ""
     state = stores.registry.governor(model)
-    last = _time(state["last_start"]) if state else None
-    runs = [past_run(item) for item in stores.registry.runs(model)]
     if state.get("check") == check:
         return decision, ""
+    last = _time(state["last_start"]) if state else None
+    runs = [past_run(item) for item in stores.registry.runs(model)]
     allowed, why = permitted(runs, last, spec.retrain, now)
     if allowed and not stores.registry.move_governor(model, state, {"last_start": now.isoformat(), "check": check}):
         allowed, why = False, "another check started a retrain at the same moment"

@@ -1,34 +1,38 @@
 """Prepare: from one upload, or the labelled captures, to a data set of all that the model has accepted."""
 
+import csv
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import reduce
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-import pyarrow as pa
-
 from tidemill.aws import datasets
-from tidemill.aws.paths import dataset_prefix, partition_prefix, schema_key, spec_key
-from tidemill.aws.registry import Item
+from tidemill.aws.paths import partition_prefix, schema_key, spec_key
+from tidemill.aws.registry import Item, content_of
 from tidemill.aws.stores import Stores
 from tidemill.contracts import Claimed, Prepared, Upload
-from tidemill.encoding import read_datetime
+from tidemill.encoding import read_value, write_text
 from tidemill.errors import InvalidInput, InvalidSpec, InvalidUpload, NotFound, StoreUnavailable
 from tidemill.flows.captures import Captures, Record
-from tidemill.profile import profile
+from tidemill.profile import Profile, merge
 from tidemill.reports.prepare import render
-from tidemill.schema import Schema, rows_digest
+from tidemill.schema import Column, Schema
 from tidemill.spec import ModelSpec, parse_spec
-from tidemill.stages.assemble import Accepted, Dataset, assemble
-from tidemill.stages.partition_file import from_parquet, to_parquet
-from tidemill.stages.prepare import Partition, clean, first_schema, rejected_frame, same_model
-from tidemill.stages.tables import RawTable, Rejected, read_table
+from tidemill.stages.assemble import assemble
+from tidemill.stages.dataset import Dataset, Part
+from tidemill.stages.model_schema import same_model
+from tidemill.stages.partition import Before, Partition, make_partition
+from tidemill.stages.tables import open_table
 
-LARGEST_DATA = 400_000_000
-"""Bytes of all uploads that a model has accepted, the new one included: a prepare function has 4 GB, and the peak is
-0.2 GB plus about 8 times the size (tests/bench/prepare_memory.py)."""
+LARGEST_UPLOAD = 4_000_000_000
+"""Bytes of one upload: with all that is made of it, it has to fit the 10 GB of a function's own disk."""
+LARGEST_MATRIX = 500_000_000
+"""Bytes of a data set's matrix: a train function has 4 GB, and needs several times the matrix."""
 _TRIES = 8
 
 
@@ -37,30 +41,34 @@ class _Source:
     """Where new rows come from: `content` names them whatever they are called."""
 
     name: str
+    path: Path
     content: str
-    table: RawTable
-    size: int
     prediction_ids: tuple[str, ...] = ()
 
 
 def prepare(claimed: Claimed, stores: Stores, now: datetime) -> Prepared:
     """What the sender must mend comes back as `invalid`, every problem named; then nothing has changed but the
     quarantine and the report that show it."""
+    with TemporaryDirectory() as folder:
+        return _prepare(claimed, stores, now, Path(folder))
+
+
+def _prepare(claimed: Claimed, stores: Stores, now: datetime, folder: Path) -> Prepared:
     try:
         text, spec = read_spec(stores, claimed.model)
-        source = _uploaded(claimed.upload, spec, stores) if claimed.upload else _labelled(claimed, spec, stores, now)
-        if source is None:
-            return _only_accepted(claimed, text, spec, stores)
+        if claimed.upload:
+            source = _uploaded(claimed.upload, spec, stores, folder)
+        elif (labelled := _labelled(claimed, spec, stores, now, folder)) is None:
+            return _only_accepted(claimed, text, spec, stores, now, folder)
+        else:
+            source = labelled
     except InvalidInput as error:
         return Prepared("invalid", reasons=error.problems)
     owner = stores.registry.claim_partition(claimed.model, source.content, claimed.run, now)
     if owner:
         reason = f"{source.name} has the content that run {owner} was started with, under the same spec"
         return Prepared("duplicate", reasons=[reason])
-    try:
-        return _join(claimed, source, text, spec, stores, now)
-    except InvalidInput as error:
-        return Prepared("invalid", reasons=error.problems, report=_show_rejection(claimed.model, source, error, stores))
+    return _join(claimed, source, text, spec, stores, now, folder)
 
 
 def read_spec(stores: Stores, model: str) -> tuple[str, ModelSpec]:
@@ -75,33 +83,28 @@ def read_spec(stores: Stores, model: str) -> tuple[str, ModelSpec]:
     return text, parse_spec(text)
 
 
-def _uploaded(upload: Upload, spec: ModelSpec, stores: Stores) -> _Source:
-    before = sum(int(item.get("size", 0)) for item in stores.registry.partitions(upload.model))
-    _check_size(upload.name, upload.size, before)
-    data = stores.data.get(upload.key, upload.version_id)
-    table = read_table(upload.name, data)
-    # A compressed file is larger than it looks.
-    size = max(len(data), sum(int(column.nbytes) for column in table.columns.values()))
-    _check_size(upload.name, size, before)
-    return _Source(upload.name, _digest(data, spec.digest().encode()), table, size)
-
-
-def _check_size(name: str, size: int, before: int) -> None:
-    if before + size > LARGEST_DATA:
+def _uploaded(upload: Upload, spec: ModelSpec, stores: Stores, folder: Path) -> _Source:
+    if upload.size > LARGEST_UPLOAD:
         raise InvalidUpload(
-            f"{name} has {size:,} bytes and earlier uploads of this model {before:,}, together more than the "
-            f"{LARGEST_DATA:,} that one function can prepare: upload a sample, or start a new model with newer data"
+            f"{upload.name} has {upload.size:,} bytes, more than the {LARGEST_UPLOAD:,} that one function can prepare: "
+            "upload it in parts, one after the other; a model learns from all of them"
         )
+    path = folder / "upload"
+    stores.data.download(upload.key, path, upload.version_id)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+    digest.update(spec.digest().encode())
+    return _Source(upload.name, path, digest.hexdigest()[:16])
 
 
-def _labelled(claimed: Claimed, spec: ModelSpec, stores: Stores, now: datetime) -> _Source | None:
+def _labelled(claimed: Claimed, spec: ModelSpec, stores: Stores, now: datetime, folder: Path) -> _Source | None:
     """Predictions whose labels came and that no earlier retrain has learned from; None when there are none."""
     captures, model = Captures(stores.captures), claimed.model
     used = {
         prediction
         for item in stores.registry.partitions(model)
         if item.get("kind") == "captures"
-        for prediction in stores.data.get_json(f"{partition_prefix(model, _content(item))}predictions.json")
+        for prediction in stores.data.get_json(f"{partition_prefix(model, content_of(item))}predictions.json")
     }
     labels = captures.labels(model, None, now)
     records = {
@@ -113,64 +116,76 @@ def _labelled(claimed: Claimed, spec: ModelSpec, stores: Stores, now: datetime) 
         return None
     ids = tuple(sorted(records))
     newest = stores.registry.schema(model)
-    known = Schema.from_json(stores.data.get_json(newest)).features if newest else ()
-    table = _table([_row(records[i], labels[i], spec) for i in ids], [column.name for column in known])
+    if newest is None:
+        return None
+    schema = Schema.from_json(stores.data.get_json(newest))
+    path = folder / "captures.csv"
+    _write_rows(path, [_row(records[i], labels[i], spec, schema.of_role("time")) for i in ids], schema)
     check = claimed.order.check if claimed.order else claimed.run
     content = _digest(json.dumps([[i, labels[i]] for i in ids]).encode(), spec.digest().encode())
-    size = sum(int(column.nbytes) for column in table.columns.values())
-    return _Source(f"labelled predictions of check {check}", content, table, size, ids)
+    return _Source(f"labelled predictions of check {check}", path, content, ids)
 
 
-def _row(record: Record, label: Any, spec: ModelSpec) -> dict[str, Any]:
+def _row(record: Record, label: Any, spec: ModelSpec, time: Column | None) -> dict[str, Any]:
     row = {**record["row"], spec.target: label}
     if spec.id:
         row[spec.id] = record["id"]
-    if spec.time:
-        row[spec.time] = _moment(record["row"].get(spec.time)) or record["time"]
+    if time and not _is_moment(row.get(time.name), time):
+        row[time.name] = record["time"]
     return row
 
 
-def _moment(raw: Any) -> str | None:
-    """The row's own time if it is one; the endpoint takes the field as it comes, since no model sees it."""
+def _is_moment(raw: object, time: Column) -> bool:
+    """The endpoint takes the field as it comes, since no model sees it."""
     try:
-        return str(raw) if isinstance(raw, str) and read_datetime(raw.strip()) else None
+        return read_value(time, raw) is not None
     except ValueError:
-        return None
+        return False
 
 
-def _table(rows: list[dict[str, Any]], features: list[str]) -> RawTable:
-    """JSON rows as text columns, which are then typed and checked as an upload's are. A feature that no request sent,
-    since it came with a later upload or may be missing, is missing throughout."""
-    names = list(dict.fromkeys([*features, *(name for row in rows for name in row)]))
-    columns = {
-        name: pa.chunked_array([pa.array([_text(row.get(name)) for row in rows], pa.string())]) for name in names
-    }
-    return RawTable(columns, range(1, len(rows) + 1), rows_read=len(rows))
+def _write_rows(path: Path, rows: Sequence[Mapping[str, Any]], schema: Schema) -> None:
+    """JSON rows as text, which is then typed and checked as an upload's is. A feature that no request sent, since it
+    came with a later upload or may be missing, is missing throughout."""
+    known = {column.name: column for column in schema.columns}
+    names = list(dict.fromkeys([*(c.name for c in schema.features), *(name for row in rows for name in row)]))
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        writer.writerow(names)
+        for row in rows:
+            writer.writerow(
+                write_text(known.get(name, Column(name, "categorical", "feature")), row.get(name)) for name in names
+            )
 
 
-def _text(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    return json.dumps(value)
-
-
-def _join(claimed: Claimed, source: _Source, text: str, spec: ModelSpec, stores: Stores, now: datetime) -> Prepared:
+def _join(
+    claimed: Claimed, source: _Source, text: str, spec: ModelSpec, stores: Stores, now: datetime, folder: Path
+) -> Prepared:
     """Clean the new rows, put them beside what was accepted before, and accept them once all of it holds.
 
     Another run of the model may do the same at this moment. Whoever moves the schema or accepts later sees
     the other's work and takes it in, so that no upload is lost and no code is given out twice.
     """
     model, registry = claimed.model, stores.registry
-    for _ in range(_TRIES):
+    made: tuple[str | None, Partition] | None = None
+    for attempt in range(_TRIES):
         newest = registry.schema(model)
-        known = Schema.from_json(stores.data.get_json(newest)) if newest else None
-        base = same_model(known, spec) if known else first_schema(source.table, spec)
-        partition, schema = clean(source.table, spec, base, source=source.name)
-        others = [item for item in registry.partitions(model) if _content(item) != source.content]
-        accepted = [*_load(model, others, schema, stores), Accepted(partition.columns, partition.keys)]
-        dataset = assemble(accepted, schema, spec)
-        _write_partition(model, source, partition, schema, stores)
-        new_key = _write_schema(model, schema, stores)
+        others = [item for item in registry.partitions(model) if content_of(item) != source.content]
+        before = _before(model, newest, others, stores)
+        try:
+            if made is None or made[0] != newest:
+                table = open_table(source.path, source.name)
+                size, requests = source.path.stat().st_size, bool(source.prediction_ids)
+                partition = make_partition(table, spec, before, folder / "partition", size=size, requests=requests)
+                made = newest, partition
+            partition = made[1]
+            if partition.invalid:
+                return _refuse(model, source, partition, partition.invalid, before, stores)
+            parts = [*_parts(model, _within(others, spec, now), stores, folder), partition.part(source.content)]
+            dataset = _assembled(parts, partition.schema, spec, folder / f"index-{attempt}", new=True)
+        except InvalidInput as error:
+            return _refuse(model, source, made[1] if made else None, error.problems, before, stores)
+        _write_partition(model, source, partition, before, stores)
+        new_key = _write_schema(model, dataset.model_schema, stores)
         if new_key != newest and not registry.move_schema(model, newest, new_key):
             continue
         registry.accept_partition(
@@ -180,17 +195,18 @@ def _join(claimed: Claimed, source: _Source, text: str, spec: ModelSpec, stores:
             now,
             kind="captures" if source.prediction_ids else "upload",
             source=source.name,
-            size=source.size,
-            rows=len(partition.keys),
+            size=source.path.stat().st_size,
+            rows=partition.rows,
         )
-        contents = [*map(_content, others), source.content]
-        if {_content(item) for item in registry.partitions(model)} == set(contents):
+        if {content_of(item) for item in registry.partitions(model)} == {*map(content_of, others), source.content}:
             report = f"{partition_prefix(model, source.content)}report.html"
-            return _store(claimed, dataset, contents, text, spec, stores, report=report)
+            return _store(claimed, dataset, parts, text, spec, stores, report=report)
     raise StoreUnavailable(f"other runs of {model} kept changing its training data")
 
 
-def _only_accepted(claimed: Claimed, text: str, spec: ModelSpec, stores: Stores) -> Prepared:
+def _only_accepted(
+    claimed: Claimed, text: str, spec: ModelSpec, stores: Stores, now: datetime, folder: Path
+) -> Prepared:
     """A retrain without new labels: on the uploads that were accepted since the champion was trained."""
     model = claimed.model
     newest = stores.registry.schema(model)
@@ -198,59 +214,141 @@ def _only_accepted(claimed: Claimed, text: str, spec: ModelSpec, stores: Stores)
     if newest is None or not items:
         raise InvalidUpload(f"model {model!r} has no accepted data to train on: upload a file first")
     schema = same_model(Schema.from_json(stores.data.get_json(newest)), spec)
-    dataset = assemble(_load(model, items, schema, stores), schema, spec)
-    return _store(claimed, dataset, [_content(item) for item in items], text, spec, stores, report="")
+    parts = _parts(model, _within(items, spec, now), stores, folder)
+    dataset = _assembled(parts, schema, spec, folder / "index", new=False)
+    return _store(claimed, dataset, parts, text, spec, stores, report="")
 
 
-def _load(model: str, items: list[Item], schema: Schema, stores: Stores) -> list[Accepted]:
-    return [
-        from_parquet(stores.data.get(f"{partition_prefix(model, _content(item))}part-0.parquet"), schema)
-        for item in items
-    ]
+def _assembled(parts: Sequence[Part], schema: Schema, spec: ModelSpec, folder: Path, *, new: bool) -> Dataset:
+    dataset = assemble(parts, schema, spec, folder, new=new)
+    size = dataset.rows * len(dataset.names) * 4
+    if size > LARGEST_MATRIX:
+        raise InvalidUpload(
+            f"{dataset.rows:,} rows of {len(dataset.names):,} encoded columns take {size:,} bytes, more than the "
+            f"{LARGEST_MATRIX:,} that one function can train on: exclude columns, or say in the "
+            "spec how much history it has"
+        )
+    return dataset
 
 
-def _write_partition(model: str, source: _Source, partition: Partition, schema: Schema, stores: Stores) -> None:
+def _before(model: str, newest: str | None, items: Sequence[Item], stores: Stores) -> Before | None:
+    """What is known of the rows that were accepted, from their sketches alone."""
+    if newest is None:
+        return None
+    profiles = [_profile(model, content_of(item), stores) for item in items]
+    uploads = [content_of(item) for item in items if item.get("kind") == "upload"]
+    return Before(
+        Schema.from_json(stores.data.get_json(newest)),
+        reduce(merge, profiles, Profile(0, {})),
+        uploads[-1] if uploads else None,
+        len(items),
+    )
+
+
+def _profile(model: str, content: str, stores: Stores) -> Profile:
+    return Profile.from_json(stores.data.get_json(f"{partition_prefix(model, content)}profile.json"))
+
+
+def _previous(model: str, before: Before | None, stores: Stores) -> dict[str, Any] | None:
+    return _profile(model, before.previous, stores).to_json() if before and before.previous else None
+
+
+def _within(items: Sequence[Item], spec: ModelSpec, now: datetime) -> list[Item]:
+    """Whole partitions, the newest first, as far as the spec's history reaches; the newest always."""
+    kept: list[Item] = []
+    rows = 0
+    for item in reversed(items):
+        rows += int(item["rows"])
+        age = now - datetime.fromisoformat(str(item["accepted"]))
+        within = age <= spec.history if isinstance(spec.history, timedelta) else rows <= (spec.history or rows)
+        if kept and not within:
+            break
+        kept.append(item)
+    return kept[::-1]
+
+
+def _parts(model: str, items: Sequence[Item], stores: Stores, folder: Path) -> list[Part]:
+    return [_stored_part(model, content_of(item), stores, folder / "parts" / content_of(item)) for item in items]
+
+
+def _stored_part(model: str, content: str, stores: Stores, folder: Path) -> Part:
+    """Its files are fetched when they are needed, once."""
+    prefix = partition_prefix(model, content)
+    facts = stores.data.get_json(f"{prefix}part.json")
+
+    def fetch(name: str) -> Path:
+        path = folder / name
+        if not path.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            stores.data.download(f"{prefix}{name}", path)
+        return path
+
+    return Part(
+        content, tuple(facts["names"]), facts["rows"], _profile(model, content, stores), facts["examples"], fetch
+    )
+
+
+def _write_partition(model: str, source: _Source, partition: Partition, before: Before | None, stores: Stores) -> None:
+    """part.json is written last: a partition that has one is whole."""
     prefix = partition_prefix(model, source.content)
-    used = {c.name: c.kind for c in schema.columns if c.role in ("feature", "target") and c.name in partition.columns}
-    described = profile({name: partition.columns[name] for name in used}, used)
-    stores.data.put(f"{prefix}part-0.parquet", to_parquet(partition.columns, partition.keys, schema))
-    stores.data.put_json(f"{prefix}profile.json", described.to_json())
-    stores.data.put_json(f"{prefix}account.json", partition.account)
+    for name in partition.files:
+        stores.data.upload(partition.folder / name, f"{prefix}{name}")
+    stores.data.put_json(f"{prefix}profile.json", partition.profile.to_json())
     if source.prediction_ids:
         stores.data.put_json(f"{prefix}predictions.json", source.prediction_ids)
-    _write_quarantine(prefix, partition.rejected, source.name, stores)
-    page = render(partition.account, described.to_json(), quarantine=_shown(partition.rejected))
-    stores.data.put_html(f"{prefix}report.html", page)
+    previous = _previous(model, before, stores)
+    _write_report(prefix, partition.account, partition.profile.to_json(), partition.shown, previous, stores)
+    stores.data.put_json(
+        f"{prefix}part.json",
+        {"names": list(partition.names), "rows": partition.rows, "examples": list(partition.examples)},
+    )
 
 
-def _show_rejection(model: str, source: _Source, error: InvalidInput, stores: Stores) -> str:
-    """Write the account, the quarantine and the report of what was not accepted; the report's key."""
+def _refuse(
+    model: str,
+    source: _Source,
+    partition: Partition | None,
+    problems: Sequence[str],
+    before: Before | None,
+    stores: Stores,
+) -> Prepared:
+    """Write the account, the quarantine and the report of what was not accepted."""
     prefix = partition_prefix(model, source.content)
-    rejected: tuple[Rejected, ...] = error.rejected if isinstance(error, InvalidUpload) else ()
-    account = {
+    account: dict[str, Any] = {
         "source": source.name,
-        "rows_read": source.table.rows_read,
+        "bytes": source.path.stat().st_size,
+        "rows_read": 0,
         "accepted": 0,
-        "quarantined": len({entry.row for entry in rejected}),
+        "quarantined": 0,
         "duplicates": 0,
-        "invalid": error.problems,
-        "warnings": list(source.table.warnings),
+        "reasons": [],
+        "findings": [],
+        "columns": [],
+        "previous": None,
     }
+    shown: Sequence[Mapping[str, Any]] = ()
+    profile = None
+    if partition:
+        account |= partition.account
+        shown, profile = partition.shown, partition.profile.to_json()
+        quarantine = "quarantine/part-0.parquet"
+        if quarantine in partition.files:
+            stores.data.upload(partition.folder / quarantine, f"{prefix}{quarantine}")
+    account |= {"accepted": 0, "invalid": list(problems)}
+    _write_report(prefix, account, profile, shown, _previous(model, before, stores), stores)
+    return Prepared("invalid", reasons=list(problems), report=f"{prefix}report.html")
+
+
+def _write_report(
+    prefix: str,
+    account: Mapping[str, Any],
+    profile: Mapping[str, Any] | None,
+    shown: Sequence[Mapping[str, Any]],
+    previous: Mapping[str, Any] | None,
+    stores: Stores,
+) -> None:
     stores.data.put_json(f"{prefix}account.json", account)
-    _write_quarantine(prefix, rejected, source.name, stores)
-    stores.data.put_html(f"{prefix}report.html", render(account, None, quarantine=_shown(rejected)))
-    return f"{prefix}report.html"
-
-
-def _write_quarantine(prefix: str, rejected: tuple[Rejected, ...], name: str, stores: Stores) -> None:
-    if rejected:
-        data = rejected_frame(rejected, name).to_parquet(index=False)
-        stores.data.put(f"{prefix}quarantine/part-0.parquet", data)
-
-
-def _shown(rejected: tuple[Rejected, ...], most: int = 200) -> list[dict[str, Any]]:
-    first = sorted(rejected, key=lambda entry: entry.row)[:most]
-    return [{"row": e.row, "column": e.column, "value": e.value, "reason": e.reason} for e in first]
+    stores.data.put_html(f"{prefix}report.html", render(account, profile, quarantine=shown, previous=previous))
 
 
 def _write_schema(model: str, schema: Schema, stores: Stores) -> str:
@@ -263,7 +361,7 @@ def _write_schema(model: str, schema: Schema, stores: Stores) -> str:
 def _store(
     claimed: Claimed,
     dataset: Dataset,
-    contents: list[str],
+    parts: Sequence[Part],
     text: str,
     spec: ModelSpec,
     stores: Stores,
@@ -271,40 +369,10 @@ def _store(
     report: str,
 ) -> Prepared:
     """Under a name made from all that decides its bytes, so that a repeated run writes the same again."""
+    contents = [part.content for part in parts]
     name = _digest(json.dumps([contents, dataset.schema.to_json()]).encode(), spec.digest().encode())
-    prefix = dataset_prefix(claimed.model, name)
-    facts: Mapping[str, Any] = {
-        "dataset": name,
-        "model": claimed.model,
-        "spec": text,
-        "schema": dataset.schema.to_json(),
-        "names": list(dataset.names),
-        "partitions": contents,
-        "rows": len(dataset.keys),
-        "held_out": int(dataset.held_out.sum()),
-        "held_out_digest": rows_digest(dataset.keys[dataset.held_out]),
-        "cutoff": dataset.cutoff,
-        "has_moments": dataset.moments is not None,
-        "examples": [{"at": at, "row": row} for at, row in dataset.examples],
-    }
-    datasets.save(
-        stores.data,
-        prefix,
-        facts=dict(facts),
-        profile=dataset.training_profile.to_json(),
-        arrays={
-            "matrix": dataset.matrix,
-            "target": dataset.target,
-            "held_out": dataset.held_out,
-            "keys": dataset.keys,
-            "moments": dataset.moments,
-        },
-    )
-    return Prepared("ready", name, spec.train.candidates, len(dataset.keys), int(dataset.held_out.sum()), report)
-
-
-def _content(item: Item) -> str:
-    return str(item["sk"]).removeprefix("PARTITION#")
+    datasets.save(stores.data, claimed.model, name, dataset, parts, text)
+    return Prepared("ready", name, spec.train.candidates, dataset.rows, dataset.held_out, report)
 
 
 def _digest(*parts: bytes) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 
 from tidemill.aws import datasets
-from tidemill.aws.paths import candidate_prefix, dataset_prefix
+from tidemill.aws.paths import candidate_prefix
 from tidemill.aws.stores import Stores
 from tidemill.contracts import Candidate, TrainRequest
 from tidemill.stages.metrics import metric
@@ -17,7 +17,7 @@ _RESERVE = 60.0
 
 def run(request: TrainRequest, stores: Stores, remaining: Callable[[], float]) -> Candidate:
     """`remaining`: seconds until the function is stopped. The spec's seconds count from now."""
-    data = datasets.load(stores.data, dataset_prefix(request.model, request.dataset))
+    data = datasets.load(stores.data, request.model, request.dataset)
     training = ~data.held_out
     side = TrainingSide(
         data.schema,

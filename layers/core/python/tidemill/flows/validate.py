@@ -36,7 +36,7 @@ class _Champion:
 
 def run(request: ValidateRequest, stores: Stores) -> Judged:
     """Judges again, against the new champion, when the state machine comes back after `ChampionMoved`."""
-    data = datasets.load(stores.data, dataset_prefix(request.model, request.prepared.dataset))
+    data = datasets.load(stores.data, request.model, request.prepared.dataset)
     best = _best(request.candidates)
     facts = stores.models.get_json(f"{best.prefix}candidate.json")
     graph = _graph(best.prefix, facts, f"candidate {best.candidate} of run {request.run}", stores)
@@ -149,7 +149,7 @@ def _judge(
             "training": int((~data.held_out).sum()),
             "held_out": len(rows.truth),
         },
-        "partitions": data.facts["partitions"],
+        "partitions": data.partitions,
         "importance": evaluate.importance(model, rows, measure),
         "curves": evaluate.curves(data.schema.task, rows.truth, answers, data.schema.classes),
     }
@@ -169,7 +169,7 @@ def _compare(
     if data.moments is not None and champion.manifest["cutoff"] is not None:
         common = common & (data.moments > champion.manifest["cutoff"])
     elif data.moments is None:
-        common = common & split_by_key(data.keys, parse_spec(champion.manifest["spec"]).holdout)
+        common = common & split_by_key(data.keys, parse_spec(champion.manifest["spec"]).holdout, champion.schema.sides)
     rows = _held_out(data, common)
     attempt = stores.registry.attempt_on(request.model, rows_digest(data.keys[common]), request.run)
     measure = metric(metric_name, data.schema.task)
@@ -230,7 +230,7 @@ def _write_version(
             "version": evaluation["version"],
             "run": request.run,
             "dataset": request.prepared.dataset,
-            "partitions": data.facts["partitions"],
+            "partitions": data.partitions,
             "candidate": best.candidate,
             "params": facts["params"],
             "metric": facts["metric"],

@@ -1,0 +1,119 @@
+"""A data set: what its partitions' rows are for, and how Train and Validate take them into memory."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tidemill.encoding import MISSING, Matrix
+from tidemill.profile import Profile
+from tidemill.schema import Schema
+
+LEFT_OUT, TRAINING, HELD_OUT = 0, 1, 2
+"""What a row of a partition is for; a row is left out when a newer one has its key."""
+
+State = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Part:
+    """An accepted partition; `fetch` gives the local path of one of its files, "keys.npy" or "part-0.parquet"."""
+
+    content: str
+    names: tuple[str, ...]
+    rows: int
+    profile: Profile
+    examples: Sequence[Mapping[str, Any]]
+    fetch: Callable[[str], Path]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What Train and Validate work on. `state`: a byte a row of all parts, one after the other; `schema` has the
+    features that training rows say something about and the classes that have rows; the model goes on with
+    `model_schema`.
+
+    `class_places`: code in a part's target → code in this data set; empty for regression. `cutoff`: held out is what
+    came after it (microseconds since 1970 in UTC). `training_profile`, the reference for drift, describes the training
+    rows; where keys drew the sides at random, both sides, which look the same. `examples`: (row position in the data
+    set, the row as a JSON request would have it): what golden rows are made of.
+    """
+
+    schema: Schema
+    model_schema: Schema
+    names: tuple[str, ...]
+    state: State
+    class_places: tuple[int, ...]
+    cutoff: int | None
+    training_profile: Profile
+    examples: tuple[tuple[int, Mapping[str, Any]], ...]
+
+    @property
+    def rows(self) -> int:
+        return int((self.state != LEFT_OUT).sum())
+
+    @property
+    def held_out(self) -> int:
+        return int((self.state == HELD_OUT).sum())
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of all arrays correspond: matrix (n, k) float32 · target (n,) class codes or values · held_out (n,) bool ·
+    keys (n,) uint64 · moments (n,) microseconds since 1970 in UTC, or None."""
+
+    matrix: Matrix
+    target: npt.NDArray[np.float64]
+    held_out: npt.NDArray[np.bool_]
+    keys: npt.NDArray[np.uint64]
+    moments: npt.NDArray[np.int64] | None
+
+
+@dataclass(frozen=True)
+class StoredPart:
+    """`names` are its matrix's columns; `read` gives one of its arrays, such as "matrix"."""
+
+    names: Sequence[str]
+    rows: int
+    read: Callable[[str], npt.NDArray[Any]]
+
+
+def gather(
+    parts: Sequence[StoredPart], state: State, names: Sequence[str], class_places: Sequence[int], *, timed: bool
+) -> Rows:
+    """One part at a time, since all matrices twice would not fit: what a part's matrix lacks is missing there."""
+    kept = int((state != LEFT_OUT).sum())
+    matrix = np.empty((kept, len(names)), dtype=np.float32)
+    collected: dict[str, list[npt.NDArray[Any]]] = {"target": [], "keys": [], "moments": []}
+    start = filled = 0
+    for part in parts:
+        alive = state[start : start + part.rows] != LEFT_OUT
+        start += part.rows
+        stop = filled + int(alive.sum())
+        _pick(part, alive, names, matrix[filled:stop])
+        filled = stop
+        for name in ("target", "keys", *(["moments"] if timed else [])):
+            collected[name].append(part.read(name)[alive])
+    target = np.concatenate(collected["target"])
+    if class_places:
+        target = np.asarray(class_places, dtype=np.float64)[target.astype(np.int64)]
+    return Rows(
+        matrix,
+        target,
+        state[state != LEFT_OUT] == HELD_OUT,
+        np.concatenate(collected["keys"]),
+        np.concatenate(collected["moments"]) if timed else None,
+    )
+
+
+def _pick(part: StoredPart, alive: npt.NDArray[np.bool_], names: Sequence[str], out: Matrix) -> None:
+    places = {name: place for place, name in enumerate(part.names)}
+    whole = part.read("matrix")
+    for place, name in enumerate(names):
+        if name in places:
+            out[:, place] = whole[alive, places[name]]
+        else:
+            out[:, place] = MISSING if name.startswith("categorical:") else np.nan
