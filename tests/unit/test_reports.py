@@ -1,6 +1,7 @@
 """Reports: what they say first, and that no data can become anything but text."""
 
 import math
+import re
 from dataclasses import asdict
 from html.parser import HTMLParser
 from typing import Any
@@ -8,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tidemill.profile import profile
+from tidemill.profile import NumericProfile, profile
 from tidemill.reports import charts, drift, evaluation, prepare
-from tidemill.reports.page import finite, moment, name, number, percent, tag, text
+from tidemill.reports.columns import common_bins, heights_in
+from tidemill.reports.page import finite, moment, name, number, percent, size, tag, text
 from tidemill.stages import evaluate
 from tidemill.stages.drift import detect
 from tidemill.stages.feed import feed_problems
@@ -33,7 +35,7 @@ HOSTILE = [
 ELEMENTS = {
     *("html", "head", "meta", "title", "style", "body", "main", "header", "footer", "section", "div", "p", "span"),
     *("h1", "h2", "h3", "ul", "li", "dl", "dt", "dd", "table", "thead", "tbody", "tr", "th", "td", "figure", "code"),
-    *("svg", "path", "circle", "rect", "text", "details", "summary"),
+    *("svg", "path", "circle", "rect", "text", "details", "summary", "b"),
 }
 
 
@@ -76,8 +78,40 @@ def read(html: str) -> str:
 
 
 def account(**changes: Any) -> Document:
-    told = {"source": "flights.csv", "rows_read": 10_000, "accepted": 9_812, "quarantined": 120, "duplicates": 68}
-    return {**told, "reasons": {"column 'dep' is not a number": 120}, "warnings": [], **changes}
+    told = {
+        "source": "flights.csv", "description": "CSV, ';', UTF-8", "bytes": 2_934_567,
+        "rows_read": 10_000, "accepted": 9_812, "quarantined": 120, "duplicates": 68,
+        "reasons": [reason("dep", "is not a number", 120)], "more_reasons": 0, "findings": [], "columns": [],
+        "previous": None,
+    }  # fmt: skip
+    return {**told, **changes}
+
+
+def reason(column: str, words: str, rows: int, value: str = "soon", line: int | None = 38) -> Document:
+    return {"column": column, "reason": words, "rows": rows, "row": 37, "line": line, "value": value}
+
+
+def finding(weight: str, says: str, done: str = "accepted", kind: str = "range", column: str | None = None) -> Document:
+    return {"weight": weight, "kind": kind, "column": column, "says": says, "done": done}
+
+
+def reported(
+    told: Document | None = None,
+    now: Document | None = None,
+    before: Document | None = None,
+    quarantine: list[Document] | None = None,
+) -> str:
+    return prepare.render(told or account(), now, quarantine=quarantine or [], previous=before)
+
+
+def profiled(**values: Any) -> Document:
+    """Numbers are numeric, dates datetime, words categorical."""
+    kinds = {"f": "numeric", "M": "datetime", "O": "categorical"}
+    return profile(values, {key: kinds[column.dtype.kind] for key, column in values.items()}).to_json()
+
+
+def words(*levels: str | None) -> Any:
+    return np.array(levels, dtype=object)
 
 
 def columns(names: list[str], rows: int = 400, shift: float = 0.0) -> tuple[Document, dict[str, str]]:
@@ -153,57 +187,216 @@ def checked(action: str = "quiet", names: list[str] | None = None, **changes: An
 
 
 def test_data_report_begins_with_what_was_accepted() -> None:
-    shown = read(prepare.render(account(), None, quarantine=[]))
-    assert "9,812 of 10,000 rows accepted; 120 quarantined, 68 duplicates." in shown
-    assert "Every row is accounted for: 9,812 + 120 + 68 = 10,000 rows read." in shown
+    shown = read(reported())
+    assert "CSV, ';', UTF-8 · 2.93 MB · 10,000 rows Accepted 9,812 of 10,000 rows are accepted." in shown
+    assert "Every row is accounted for: 9,812 accepted + 120 quarantined + 68 duplicates = 10,000 read." in shown
 
 
-def test_account_that_does_not_add_up_says_so() -> None:
-    shown = read(prepare.render(account(accepted=9_000), None, quarantine=[]))
-    assert "does not add up: 9,000 + 120 + 68 = 9,188, but 10,000 rows were read" in shown
-
-
-def test_refused_upload_shows_everything_that_must_be_mended() -> None:
-    refused = account(accepted=0, invalid=["column 'late' is missing", "flights.csv has no rows"])
-    shown = read(prepare.render(refused, None, quarantine=[]))
-    assert "Refused" in shown
-    assert "Column 'late' is missing. flights.csv has no rows." in shown
+def test_account_that_does_not_add_up_says_so_and_is_not_drawn() -> None:
+    shown = read(reported(account(accepted=9_000)))
+    assert "does not add up: 9,000 accepted + 120 quarantined + 68 duplicates, but 10,000 rows were read" in shown
     assert "accounted for" not in shown
 
 
-def test_each_accepted_column_has_its_missing_share_and_values() -> None:
-    values = {"wind": np.array([1.0, 2.0, np.nan, 3.0]), "carrier": np.array(["UA", "UA", "AA", None], dtype=object)}
-    described = profile(values, {"wind": "numeric", "carrier": "categorical"}).to_json()
-    shown = read(prepare.render(account(), described, quarantine=[]))
-    assert "wind numeric 25%" in shown
-    assert "1 to 3 mean 2" in shown
-    assert "UA 66.7% · AA 33.3%" in shown
+def test_parts_of_the_flow_are_as_thick_as_their_shares() -> None:
+    drawn = str(charts.flow((100, "rows read"), [(75, "a", "pass"), (25, "b", "fail"), (0, "c", "warn")], "flow"))
+    ends = [tuple(map(float, ends)) for ends in re.findall(r"M296 ([\d.]+)h4V([\d.]+)h-4z", drawn)]
+    assert [low - high for high, low in ends] == pytest.approx([99, 33])
+
+
+def test_refused_upload_shows_everything_that_must_be_mended_and_that_nothing_was_accepted() -> None:
+    removed = finding("fail", "column 'wind' is missing", "put it back", "removed", "wind")
+    refused = account(
+        accepted=0, invalid=["flights.csv: too many rows", "column 'wind' is missing: put it back"], findings=[removed]
+    )
+    shown = read(reported(refused, profiled(dep=np.arange(5.0))))
+    assert "Refused Nothing of this upload was accepted, and nothing else has changed: mend 2 things" in shown
+    assert "flights.csv: too many rows. Column 'wind' is missing. Put it back." in shown
+    assert shown.count("Column 'wind' is missing") == 1
+    assert "0 accepted + 9,812 usable but refused + 120 quarantined + 68 duplicates = 10,000 read" in shown
+    assert "5 rows of this upload that could be used" in shown
+
+
+def test_file_that_is_no_table_has_a_report_that_says_so() -> None:
+    bare = {key: account()[key] for key in ("source", "bytes")} | dict.fromkeys(
+        ("rows_read", "accepted", "quarantined", "duplicates"), 0
+    )
+    lists: Document = {"reasons": [], "findings": [], "columns": [], "previous": None}
+    shown = read(reported({**bare, **lists, "invalid": ["flights.csv is a PNG image: upload CSV"]}))
+    assert "mend one thing and upload it again. Flights.csv" not in shown
+    assert "mend one thing and upload it again. flights.csv is a PNG image: upload CSV." in shown
+
+
+def test_findings_come_in_order_of_weight_each_with_what_was_done() -> None:
+    found = [
+        finding("note", "columns moved", "nothing changes"),
+        finding("fail", "type broken", "correct it"),
+        finding("warn", "unit suspected", "accepted; see whether it is right"),
+    ]
+    shown = read(reported(account(findings=found)))
+    assert "Findings: 1 problem, 1 warning, 1 note" in shown
+    assert (
+        "Type broken. Correct it. Warning: range Unit suspected. Accepted; see whether it is right. Note: range Columns"
+        in shown
+    )
+
+
+def test_verdict_names_the_one_warning_or_the_heaviest() -> None:
+    one, other = finding("warn", "'a' is odd"), finding("warn", "'b' is odd")
+    assert "Accepted with warnings 9,812 of 10,000 rows are accepted. 'a' is odd." in read(
+        reported(account(findings=[one]))
+    )
+    assert "2 warnings to look at: the heaviest is that 'a' is odd." in read(reported(account(findings=[one, other])))
+    assert "Accepted with warnings" not in read(reported(account(findings=[finding("note", "c is odd")])))
+
+
+def test_each_column_has_its_missing_share_and_values() -> None:
+    now = profiled(wind=np.array([1.0, 2.0, np.nan, 3.0]), carrier=words("UA", "UA", "AA", None))
+    shown = read(reported(now=now))
+    assert "wind numeric 1 3 25% missing 1 to 3 · median 2" in shown
+    assert "carrier categorical UA 66.7% AA 33.3% 25% missing" in shown
+    assert "before" not in shown
+
+
+def test_columns_say_what_changed_since_the_previous_upload() -> None:
+    before = profiled(wind=np.arange(100.0), carrier=words(*["UA"] * 50, *["AA"] * 50), dep=np.arange(100.0))
+    now = profiled(wind=np.arange(100.0) + 40, carrier=words(*["UA"] * 80, *[None] * 20), dep=np.arange(100.0))
+    shown = read(reported(now=now, before=before))
+    assert "median 49 → 89" in shown
+    assert "UA 50% → 100% 0% → 20% missing" in shown
+    assert "much as before none missing 0 to 99" in shown
+
+
+def test_columns_that_changed_most_come_first_after_the_target_and_those_with_warnings() -> None:
+    same = np.arange(100.0)
+    before = profiled(same=same, far=same, near=same, odd=same, late=same, gone=same)
+    now = profiled(same=same, far=same + 80, near=same + 20, odd=same, late=same, new=same)
+    told = account(
+        columns=[{"name": "late", "kind": "numeric", "role": "target", "note": ""}],
+        findings=[finding("warn", "column 'odd' is odd", column="odd")],
+    )
+    shown = read(reported(told, now, before))
+    order = [
+        "late numeric",
+        "odd numeric",
+        "gone numeric",
+        "new numeric",
+        "far numeric",
+        "near numeric",
+        "same numeric",
+    ]
+    assert sorted(order, key=shown.index) == order
+    assert "New in this upload: new . No longer in it: gone ." in shown
 
 
 def test_column_without_a_value_has_no_distribution() -> None:
-    values = {"wind": np.array([np.nan, np.nan]), "when": np.array(["NaT"], dtype="datetime64[us]")}
-    described = profile(values, {"wind": "numeric", "when": "datetime"}).to_json()
-    assert read(prepare.render(account(), described, quarantine=[])).count("no value") == 2
+    now = profiled(
+        wind=np.array([np.nan, np.nan]), when=np.array(["NaT"] * 2, dtype="datetime64[us]"), carrier=words(None, None)
+    )
+    assert read(reported(now=now)).count("no value 100% missing") == 3
+    before = profiled(wind=np.array([1.0, 2.0]), when=np.array(["2013-07-04"], dtype="datetime64[us]"))
+    shown = read(reported(now=now, before=before))
+    assert "1 2 had values before 0% → 100% missing" in shown
+    assert "4 Jul 2013, 00:00 4 Jul 2013, 00:00 had values before 0% → 100% missing" in shown
+
+
+def test_upload_without_a_row_is_drawn() -> None:
+    empty = profiled(wind=np.array([]), carrier=words())
+    assert "no rows" in read(reported(account(rows_read=0, accepted=0, quarantined=0, duplicates=0), empty, empty))
 
 
 @pytest.mark.parametrize(
-    "values",
+    ("now", "before"),
     [
-        np.random.default_rng(2).lognormal(size=5_000),
-        np.array([0.0] * 49_900 + list(range(1, 200))),
-        np.array([*np.linspace(0, 1, 500), 1e308, -1e308]),
-        np.arange(5.0),
+        (np.random.default_rng(2).lognormal(size=5_000), np.random.default_rng(3).lognormal(1.0, 0.5, 300)),
+        (np.array([0.0] * 49_900 + list(range(1, 200))), np.arange(50.0)),
+        (np.array([*np.linspace(0, 1, 500), 1e300, -1e300]), np.ones(9)),
+        (np.arange(5.0), np.arange(3.0, 7.0)),
+        (np.ones(3), np.ones(2)),
+        (np.round(np.arange(37) * 1.15078, 2), np.round(np.arange(3) * 1.15078, 2)),
     ],
-    ids=["skewed", "one heavy value", "two extremes", "few values"],
+    ids=["skewed", "one heavy value", "two extremes", "few values", "one value", "steps that are not whole"],
 )
-def test_distribution_of_a_number_holds_every_row(values: Any) -> None:
-    column = profile({"x": values}, {"x": "numeric"}).to_json()["columns"]["x"]
-    assert sum(prepare.even_bins(column)) == pytest.approx(len(values))
+def test_both_uploads_lie_on_the_same_bins_which_hold_every_row(now: Any, before: Any) -> None:
+    columns = [profile({"x": values}, {"x": "numeric"}).columns["x"] for values in (now, before)]
+    both = [column for column in columns if isinstance(column, NumericProfile)]
+    edges = common_bins(both)
+    assert edges is not None
+    assert all(sum(heights_in(column, edges)) == pytest.approx(1.0) for column in both)
+    assert all(edges[0] <= column.quantile(0.01) and column.quantile(0.99) <= edges[-1] for column in both)
 
 
-def test_quarantined_values_are_shown_with_row_and_reason() -> None:
-    found = [{"row": 17, "column": "dep", "value": "soon", "reason": "is not a date"}]
-    assert "17 dep soon is not a date" in read(prepare.render(account(), None, quarantine=found))
+def test_values_an_even_step_apart_fill_their_bins_evenly() -> None:
+    column = profile({"x": np.tile(np.arange(0.0, 370, 10), 9)}, {"x": "numeric"}).columns["x"]
+    assert isinstance(column, NumericProfile)
+    edges = common_bins([column])
+    assert edges is not None
+    assert heights_in(column, edges)[:-1] == pytest.approx([2 / 37] * 18)
+
+
+def test_range_that_no_float_can_tell_is_not_drawn() -> None:
+    shown = read(reported(now=profiled(x=np.tile([1e308, -1e308], 50))))
+    assert "too wide a range to draw" in shown
+
+
+def test_overlaid_distributions_share_their_scale() -> None:
+    drawn = str(charts.histograms([0.5, 0.5], [1.0, 0.0], "x"))
+    assert '<path d="M0 64V2.0H150.0V64.0H300.0V64" class="past">' in drawn
+    assert '<path d="M0 64V33.0H150.0V33.0H300.0V64" class="curve thin now">' in drawn
+
+
+def test_ranges_of_dates_lie_on_one_axis() -> None:
+    drawn = str(charts.spans((50.0, 100.0), (0.0, 50.0), "x"))
+    assert "M150.0 12H300.0v14H150.0z" in drawn
+    assert "M0.0 36H150.0v14H0.0z" in drawn
+
+
+def test_levels_beyond_the_largest_are_one_line() -> None:
+    levels = words(*(f"level {i}" for i in range(20) for _ in range(20 - i)))
+    assert "15 others 57.1%" in read(reported(now=profiled(x=levels)))
+
+
+def test_reasons_are_ranked_with_their_first_example() -> None:
+    reasons = [reason("", "has 7 fields where the header has 19", 3, "a,b", None), reason("dep", "is not a date", 50)]
+    shown = read(reported(account(reasons=reasons, more_reasons=4)))
+    assert "dep is not a date 50 line 38 soon" in shown
+    assert "the whole row has 7 fields where the header has 19 3 row 37 a,b" in shown
+    assert shown.index("is not a date") < shown.index("has 7 fields")
+    assert "4 rarer reasons not shown" in shown
+
+
+def test_quarantined_values_are_shown_by_line_with_their_reason() -> None:
+    found = [
+        {"row": 21, "line": 25, "column": "", "value": "", "reason": "is cut off"},
+        {"row": 17, "line": 19, "column": "dep", "value": "soon", "reason": "is not a date"},
+    ]
+    assert "19 dep soon is not a date 25 the whole row empty is cut off" in read(reported(quarantine=found))
+    unlined = [{**entry, "line": None} for entry in found]
+    assert "Row Column Value Reason 17 dep soon is not a date" in read(reported(quarantine=unlined))
+
+
+def test_columns_that_are_not_learned_from_say_why() -> None:
+    left_out = [
+        {"name": "flight", "kind": "categorical", "role": "id", "note": ""},
+        {"name": "gate", "kind": "categorical", "role": "unused", "note": "no value in any row"},
+        {"name": "dep", "kind": "numeric", "role": "feature", "note": ""},
+    ]
+    shown = read(reported(account(columns=left_out)))
+    assert "2 columns not learned from" in shown
+    assert (
+        "flight id names the row; a model that learned it would learn nothing. gate unused no value in any row."
+        in shown
+    )
+
+
+def test_two_thousand_columns_and_findings_are_capped_and_the_page_says_so() -> None:
+    values, kinds = columns([f"c{i}" for i in range(2_000)], rows=30)
+    described = profile(values, kinds).to_json()
+    found = [finding("note", f"column 'c{i}' is odd", column=f"c{i}") for i in range(2_000)]
+    html = reported(account(findings=found), described, described)
+    assert "1,800 more, which changed less, are not drawn." in read(html)
+    assert "1,700 more are in account.json." in read(html)
+    assert len(html) < 1_000_000
 
 
 def test_promoted_version_names_the_one_that_it_replaces() -> None:
@@ -275,9 +468,16 @@ def test_drifted_columns_come_first_with_effect_and_p() -> None:
 @pytest.mark.parametrize("word", HOSTILE)
 def test_hostile_data_is_only_ever_text(word: str) -> None:
     values, kinds = columns([f"{word}1", f"{word}2"])
-    told = account(source=word, reasons={word: 1}, warnings=[word], invalid=[word])
-    found = [{"row": 1, "column": word, "value": word * 50, "reason": word}]
-    read(prepare.render(told, profile(values, kinds).to_json(), quarantine=found))
+    described = profile(values, kinds).to_json()
+    found = [{"row": 1, "line": 2, "column": word, "value": word * 50, "reason": word}]
+    for invalid in ([], [word, f"{word}: {word}"]):
+        told = account(
+            source=word, description=word, reasons=[reason(word, word, 1, word)], invalid=invalid,
+            findings=[finding(weight, word, word, word, f"{word}1") for weight in ("note", "warn", "fail")],
+            columns=[{"name": word, "kind": word, "role": role, "note": word} for role in ("target", "id", "unused")],
+        )  # fmt: skip
+        read(reported(told, described, profile(columns([word])[0], columns([word])[1]).to_json(), found))
+        read(reported(told, described, described, found))
     for task in ("binary", "multiclass", "regression"):
         read(evaluation.render(judged(task, promote=False, champion=3, word=word)))
     problem = {"column": word, "kind": word, "sentence": word}
@@ -294,7 +494,8 @@ def test_page_forbids_itself_to_run_or_load_anything() -> None:
 def test_five_hundred_columns_with_long_names_stay_below_a_megabyte() -> None:
     names = [f"{'n' * 60}{i}" for i in range(500)]
     values, kinds = columns(names)
-    assert len(prepare.render(account(), profile(values, kinds).to_json(), quarantine=[])) < 1_000_000
+    described = profile(values, kinds).to_json()
+    assert len(reported(now=described, before=described)) < 1_000_000
     assert len(drift.render(checked(names=names))) < 1_000_000
 
 
@@ -318,6 +519,10 @@ def test_what_is_not_known_is_a_dash(nothing: float | None) -> None:
 )
 def test_numbers_are_written_for_people(value: float, shown: str) -> None:
     assert number(value) == shown
+
+
+def test_bytes_are_written_for_people() -> None:
+    assert [size(n) for n in (88, 10_700, 2_934_567, 4e9, None)] == ["88 bytes", "10.7 kB", "2.93 MB", "4 GB", "–"]
 
 
 def test_time_that_cannot_be_read_is_shown_as_it_is() -> None:

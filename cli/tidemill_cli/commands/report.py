@@ -2,7 +2,7 @@
 
 import io
 import webbrowser
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,17 +18,21 @@ from tidemill_cli.runs import Run
 from tidemill_cli.session import Session
 
 _SHOWN = 20
+_MOST_QUARANTINED = 1_000
+"""Of the quarantine, what the document holds; an upload may have millions."""
+_WEIGHTS = {"fail": "problem", "warn": "warning", "note": "note"}
 
 
 @dataclass(frozen=True)
 class _Page:
-    """`key` of the HTML, what it is about, and the rows that were put aside, if it is about an upload."""
+    """`key` of the HTML and what it is about; of an upload its account, and the first rows that were put aside."""
 
     key: str
     name: str
     about: Mapping[str, Any]
     summary: Mapping[str, Any]
     quarantine: list[dict[str, Any]]
+    account: Mapping[str, Any] | None = None
 
 
 def report(
@@ -62,6 +66,7 @@ def report(
         "report": target.uri(page.key),
         "path": str(path),
         "summary": dict(page.summary),
+        "account": page.account,
         "quarantine": page.quarantine,
     }
     return Result(document, _text(page, model, path))
@@ -98,7 +103,11 @@ def _of_run(target: Target, model: str, name: str | None) -> _Page:
     if found.version is not None and found.report.startswith("models/"):
         summary |= _verdict(target, version_prefix(model, found.version))
     about = {"run": found.run, "version": found.version}
-    return _Page(found.report, found.run, about, summary, _quarantine(target, _partition(target, model, found)))
+    prefix = _partition(target, model, found)
+    if prefix is None:
+        return _Page(found.report, found.run, about, summary, [])
+    account = target.holding(prefix).get_json(f"{prefix}account.json")
+    return _Page(found.report, found.run, about, summary, _quarantine(target, prefix), account)
 
 
 def _run(target: Target, model: str, name: str | None) -> Run:
@@ -118,16 +127,14 @@ def _partition(target: Target, model: str, run: Run) -> str | None:
     return next((partition_prefix(model, _content(item)) for item in own), None)
 
 
-def _quarantine(target: Target, prefix: str | None) -> list[dict[str, Any]]:
-    """Which rows were put aside, and why; empty where there are none."""
-    if not prefix:
-        return []
+def _quarantine(target: Target, prefix: str) -> list[dict[str, Any]]:
+    """The first rows that were put aside, and why; empty where there are none."""
     try:
         data = target.data.get(f"{prefix}quarantine/part-0.parquet")
     except NotFound:
         return []
-    rows: list[dict[str, Any]] = pyarrow.parquet.read_table(io.BytesIO(data)).to_pylist()
-    return rows
+    batches = pyarrow.parquet.ParquetFile(io.BytesIO(data)).iter_batches(_MOST_QUARANTINED)
+    return next((batch.to_pylist() for batch in batches), [])
 
 
 def _verdict(target: Target, prefix: str) -> dict[str, Any]:
@@ -153,9 +160,44 @@ def _content(item: Item) -> str:
 def _text(page: _Page, model: str, path: Path) -> list[str | Table]:
     rows = [(name, value) for name, value in {**page.about, **page.summary}.items() if value is not None]
     text: list[str | Table] = [Table((), rows, model)]
+    if page.account is not None:
+        text += told(page.account)
     if page.quarantine:
         shown = page.quarantine[:_SHOWN]
-        more = len(page.quarantine) - len(shown)
-        title = f"quarantined rows{f' (the first {len(shown)}; {more:,} more)' if more else ''}"
+        title = (
+            "quarantined rows" if len(page.quarantine) == len(shown) else f"quarantined rows: the first {len(shown)}"
+        )
         text.append(Table(tuple(shown[0]), [tuple(row.values()) for row in shown], title))
     return [*text, str(path)]
+
+
+def told(account: Mapping[str, Any]) -> Iterator[str | Table]:
+    """What became of an upload: its rows, all that must be mended, all findings, why rows were put aside."""
+    invalid = account.get("invalid") or ()
+    parts = {key: account[key] for key in ("accepted", "quarantined", "duplicates")}
+    if invalid:
+        parts["usable but refused"] = account["rows_read"] - sum(parts.values())
+    verdict = "refused" if invalid else "accepted"
+    if not invalid and any(finding["weight"] == "warn" for finding in account["findings"]):
+        verdict = "accepted with warnings"
+    sum_of = " + ".join(f"{n:,} {part}" for part, n in parts.items())
+    yield f"{account['source']} is {verdict}: {sum_of} = {account['rows_read']:,} rows read"
+    yield from (f"  mend: {problem}" for problem in invalid)
+    order = list(_WEIGHTS)
+    found = sorted(account["findings"], key=lambda finding: order.index(finding["weight"]))
+    others = [finding for finding in found if f"{finding['says']}: {finding['done']}" not in invalid]
+    if others:
+        rows = [(_WEIGHTS[f["weight"]], f["kind"].replace("_", " "), f["says"], f["done"]) for f in others]
+        yield Table(("weight", "finding", "says", "done"), rows, "findings")
+    if account["reasons"]:
+        reasons = [
+            (f"{r['rows']:,}", r["column"] or "the whole row", r["reason"], _place(r), r["value"])
+            for r in account["reasons"]
+        ]
+        more = account.get("more_reasons")
+        title = f"why rows were quarantined{f' ({more:,} rarer reasons not shown)' if more else ''}"
+        yield Table(("rows", "column", "reason", "first at", "value"), reasons, title)
+
+
+def _place(reason: Mapping[str, Any]) -> str:
+    return f"row {reason['row']:,}" if reason.get("line") is None else f"line {reason['line']:,}"

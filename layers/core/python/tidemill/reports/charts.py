@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tidemill.reports.page import NOTHING, Markup, Tone, count, finite, join, name, number, percent, tag
+from tidemill.reports.page import NOTHING, Markup, Tone, count, finite, join, name, number, percent, tag, text, unit
 
 Points = Sequence[Sequence[float]]
 _MOST_CLASSES = 15
@@ -25,11 +25,6 @@ def svg(width: float, height: float, title: str, *marks: object, class_: str | N
     )
 
 
-def bars(heights: Sequence[float], title: str) -> Markup:
-    """A distribution as small as a word."""
-    return svg(*_SMALL, title, _bars(heights, max(heights, default=0.0), "bar"))
-
-
 def overlaid(before: Sequence[float], now: Sequence[float], title: str) -> Markup:
     """Two distributions on the same bins: the past filled, the present as an outline."""
     width, height = _SMALL
@@ -40,6 +35,95 @@ def overlaid(before: Sequence[float], now: Sequence[float], title: str) -> Marku
     )
     line = tag("path", d=f"{outline}V{height}", class_="curve thin")
     return svg(width, height, title, _bars(before, top, "past", gap=0), line)
+
+
+def histograms(now: Sequence[float], before: Sequence[float], title: str) -> Markup:
+    """As wide as its place. Heights on the same bins and the same scale; `before` may be empty."""
+    width, height = 300, 64
+    top = max([*now, *before, 0.0]) or 1.0
+    past = _steps(before, width, height, top, "past") if before else None
+    line = _steps(now, width, height, top, "curve thin now" if before else "bar") if now else None
+    axis = tag("path", d=f"M0 {height}H{width}", class_="axis")
+    return _stretched(width, height, title, past, line, axis, class_="plot")
+
+
+def pairs(levels: Sequence[tuple[str, float | None, float | None]], rest: tuple[str, float | None] | None) -> Markup:
+    """A label and two shares of one scale a row, now above before; None where there is none to show. The row of a
+    `rest` comes without bars: it may be larger than all that is worth telling apart."""
+    top = max((share for _, *both in levels for share in both if share), default=0.0) or 1.0
+
+    def row(label: str, now: float | None, before: float | None) -> Iterable[Markup]:
+        says = f"{label}: {percent(now)}" + ("" if before is None else f", {percent(before)} before")
+        both = now is not None and before is not None
+        past = None if before is None else _bar(before / top, *((7, 4) if both else (1, 9)))
+        yield tag("span", text(label, 80), title=text(label))
+        yield _stretched(
+            300,
+            11,
+            says,
+            None if now is None else tag("path", d=_bar(now / top, 1, 6 if both else 9), class_="bar"),
+            past and tag("path", d=past, class_="past"),
+        )
+        yield tag("span", percent(before if now is None else now), class_="r")
+
+    last = [tag("span", rest[0]), tag("span"), tag("span", percent(rest[1]), class_="r")] if rest else []
+    return tag("div", *(part for level in levels for part in row(*level)), *last, class_="levels")
+
+
+def spans(now: tuple[float, float] | None, before: tuple[float, float] | None, title: str) -> Markup:
+    """Two ranges on one axis, which runs from the least to the most of both."""
+    known = [span for span in (now, before) if span]
+    low, high = min(span[0] for span in known), max(span[1] for span in known)
+
+    def bar(span: tuple[float, float], y: int, class_: str) -> Markup:
+        left, right = (300 * _part(value, low, high) for value in span)
+        left = min(left, 297.0) if high > low else 0.0
+        return tag(
+            "path", d=f"M{left:.1f} {y}H{max(right, left + 3) if high > low else 300:.1f}v14H{left:.1f}z", class_=class_
+        )
+
+    marks = (now and bar(now, 12, "bar"), before and bar(before, 36, "past"))
+    return _stretched(300, 64, title, *marks, tag("path", d="M0 64H300", class_="axis"), class_="plot")
+
+
+def flow(whole: tuple[int, str], parts: Sequence[tuple[int, str, Tone]], title: str) -> Markup:
+    """A number and the parts that it falls into, each as thick as its share; a part of nothing keeps its label."""
+    full, least, empty = 132.0, 58.0, 30.0
+    total = sum(n for n, _, _ in parts) or 1
+    slots = [max(least, full * n / total) if n else empty for n, _, _ in parts]
+    height = sum(slots)
+    start, place, marks = (height - full) / 2, 0.0, []
+    for (n, _, tone), slot in zip(parts, slots, strict=True):
+        thick = full * n / total
+        end, drawn = place + (slot - thick) / 2, max(1.5, thick)
+        place += slot
+        if n:
+            low, left = end + drawn, start + drawn
+            there = f"M4 {start:.1f}C150 {start:.1f} 150 {end:.1f} 296 {end:.1f}"
+            back = f"V{low:.1f}C150 {low:.1f} 150 {left:.1f} 4 {left:.1f}z"
+            marks += [
+                tag("path", d=there + back, class_=f"band {tone}"),
+                tag("path", d=f"M296 {end:.1f}h4V{low:.1f}h-4z", class_=f"tone {tone}"),
+            ]
+            start += thick
+    source = tag("path", d=f"M0 {(height - full) / 2:.1f}h4v{full:g}h-4z", class_="past")
+    labels = (
+        tag(
+            "div",
+            tag("b", count(n)),
+            tag("span", label, f" · {percent(n / total)}" if n else None, class_=f"badge {tone}"),
+            style=f"height:{slot:.0f}px",
+            class_=None if n else "none",
+        )
+        for (n, label, tone), slot in zip(parts, slots, strict=True)
+    )
+    return tag(
+        "div",
+        tag("p", count(whole[0]), unit(whole[1])),
+        _stretched(300, height, title, source, *marks, style=f"height:{height:.0f}px"),
+        tag("div", *labels),
+        class_="flow",
+    )
 
 
 def meter(value: float | None, threshold: float | None, tone: Tone, title: str) -> Markup:
@@ -156,7 +240,7 @@ def ranking(entries: Sequence[tuple[object, float, str]], heads: tuple[str, str]
     """Horizontal bars, one a row: a label, the value that is drawn, and the value as it is written."""
     most = max((value for _, value, _ in entries), default=0.0) or 1.0
     rows = (
-        tag("tr", tag("td", name(label)), tag("td", _stripe(value / most)), tag("td", written, class_="r"))
+        tag("tr", tag("td", name(label)), tag("td", stripe(value / most)), tag("td", written, class_="r"))
         for label, value, written in entries
     )
     head = tag("tr", tag("th", heads[0]), tag("th"), tag("th", heads[1], class_="r"))
@@ -256,7 +340,26 @@ def _bars(heights: Sequence[float], top: float, class_: str, gap: float = 1) -> 
     return tag("path", d="".join(drawn), class_=class_)
 
 
-def _stripe(share: float) -> Markup:
+def _steps(heights: Sequence[float], width: float, height: float, top: float, class_: str) -> Markup:
+    """A histogram in one stroke."""
+    step = width / len(heights)
+    ups = "".join(f"V{height - (height - 2) * value / top:.1f}H{step * (i + 1):.1f}" for i, value in enumerate(heights))
+    return tag("path", d=f"M0 {height:g}{ups}V{height:g}", class_=class_)
+
+
+def _bar(share: float, y: float, thick: float) -> str:
+    """Of 300; a share that is not 0 is seen."""
+    return f"M0 {y:g}h{max(1.5 if share else 0.0, 300 * min(1.0, share)):.1f}v{thick:g}H0z"
+
+
+def _stretched(width: float, height: float, title: str, *marks: object, **attributes: object) -> Markup:
+    """As wide as its place, whatever that is."""
+    box = f"0 0 {width:g} {height:g}"
+    return tag(
+        "svg", tag("title", title), *marks, viewBox=box, preserveAspectRatio="none", role="img", **attributes
+    )  # fmt: skip
+
+
+def stripe(share: float) -> Markup:
     """As wide as its cell."""
-    bar = tag("path", d=f"M0 1h{300 * max(0.0, min(1.0, share)):.1f}v10H0z", class_="bar")
-    return tag("svg", tag("title", percent(share)), bar, viewBox="0 0 300 12", preserveAspectRatio="none", role="img")
+    return _stretched(300, 12, percent(share), tag("path", d=_bar(share, 1, 10), class_="bar"))

@@ -6,7 +6,7 @@ policy lets nothing run and nothing load, should that ever fail.
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from html import escape
 from typing import Any, Literal
@@ -82,17 +82,52 @@ svg text{font:11px system-ui,sans-serif;fill:var(--muted);font-variant-numeric:t
 background:color-mix(in srgb,var(--accent) calc(var(--share)*45%),transparent)}
 .confusion .unit{color:inherit;opacity:.8}
 .confusion th{padding:9px 12px;border:0;vertical-align:middle;white-space:normal}
-code{font:.8rem ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
+.problems{display:grid;gap:12px;margin-top:14px;padding:0;list-style:none}.problems li+li{margin:0}
+.verdict .problems+details{margin-top:10px}.do{color:var(--muted)}.do::before{content:"→ "}
+.flow{display:grid;grid-template-columns:auto minmax(70px,1fr) auto;gap:0 16px;align-items:center;margin-top:18px}
+.flow svg{display:block;width:100%;max-width:none}.flow .band{fill:var(--tone);fill-opacity:.28}
+.flow div div{display:flex;flex-direction:column;justify-content:center}.flow span{white-space:nowrap}
+.flow b,.flow p{font-size:1.3rem;line-height:1.25;font-weight:400;font-variant-numeric:tabular-nums lining-nums}
+.flow p{text-align:right}.flow .none{flex-direction:row;justify-content:start;align-items:baseline;gap:8px;opacity:.65}
+.flow .none b{font-size:1rem}
+.findings{padding:0;list-style:none;border-top:1px solid var(--line)}
+.findings li{display:grid;grid-template-columns:13.5em 1fr;gap:2px 20px;padding:11px 0;margin:0;font-size:.95rem;
+border-bottom:1px solid var(--line);break-inside:avoid}
+.findings .badge{line-height:1.9;white-space:normal}.findings .do{font-size:.875rem}
+.reasons td:nth-child(2){width:22%;min-width:70px}.reasons svg{width:100%;height:12px}
+.cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(256px,100%),1fr));gap:36px 32px;margin-top:20px}
+.card{display:flex;flex-direction:column;min-width:0;border-top:1px solid var(--line);padding-top:12px;
+break-inside:avoid}
+.card h3{font-size:.95rem;margin:0;line-height:1.35;unicode-bidi:isolate}
+.card .unit{font-size:.8rem;line-height:1.45}.card>.unit:last-of-type{margin-bottom:0}
+.drawn{margin:10px 0 8px}.drawn .plot{display:block;width:100%;height:64px;max-width:none;overflow:hidden}
+.plot .curve{vector-effect:non-scaling-stroke}.plot .now{fill:var(--accent);fill-opacity:.14}
+.plot .axis{vector-effect:non-scaling-stroke;stroke:var(--line)}
+.ends{display:flex;justify-content:space-between;gap:12px;font-size:.72rem;color:var(--muted);margin-top:3px;
+font-variant-numeric:tabular-nums lining-nums}
+.levels{display:grid;grid-template-columns:fit-content(45%) 1fr auto;gap:3px 10px;align-items:center;
+font-size:.8rem;line-height:1.3;font-variant-numeric:tabular-nums lining-nums}
+.levels svg{display:block;width:100%;height:11px;max-width:none}
+.levels>span{white-space:nowrap;overflow:hidden;text-overflow:ellipsis;unicode-bidi:isolate}
+.levels>.r{color:var(--muted)}
+.share-of{display:flex;align-items:center;gap:10px}.share-of svg{flex:none;width:64px;height:8px}
+.moved{color:var(--ink);font-weight:600}.badges{display:flex;flex-wrap:wrap;gap:2px 14px;margin-top:2px}
+code{unicode-bidi:isolate;font:.8rem ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 details{margin-top:16px}summary{cursor:pointer;padding:4px 0}
 footer{margin-top:64px;padding-top:16px;border-top:1px solid var(--line)}
 @media(max-width:640px){main{padding:32px 18px 48px}h1{font-size:1.6rem}.verdict{padding:18px}
 .stack thead{display:none}.stack tr{display:block;padding:14px 0;border-bottom:1px solid var(--line)}
 .stack td{display:block;text-align:left;white-space:normal;border:0;padding:2px 0}
 .stack td:empty{display:none}.stack svg{max-width:100%}
+.flow{grid-template-columns:minmax(60px,1fr) auto;gap:10px 14px}.flow>p{grid-column:1/-1;text-align:left}
+.flow .badge{white-space:normal;max-width:9.5em}
+.findings li{grid-template-columns:1fr}.cards{gap:28px}
+.reasons td:nth-child(2){width:auto}
 .ranking td{padding-right:12px}.ranking td:first-child{min-width:0}th,td{padding-right:14px}
 .stack td[data-is]::before{content:attr(data-is);color:var(--muted);font-size:.75rem;font-weight:600;margin-right:.6em}}
 @media print{:root{color-scheme:light;font-size:12px}body{font-size:1rem;background:none}
 h2,.note{break-after:avoid}main{max-width:none;padding:0}
+.cards{grid-template-columns:repeat(3,1fr)}.examples details{display:none}
 section{margin-top:28px}tr,.verdict{break-inside:avoid}details::details-content{content-visibility:visible}
 *{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 """
@@ -204,10 +239,14 @@ def table(
         )
         return tag("div", tag("table", head, tag("tbody", *lines), class_=None if narrow else "stack"), class_="scroll")
 
-    if not most or len(rows) <= most:
-        return body(rows)
-    rest = rows[most:]
-    return join([body(rows[:most]), tag("details", tag("summary", f"{count(len(rest))} more"), body(rest))])
+    return join(folded(rows, most or len(rows), body))
+
+
+def folded(entries: Sequence[Any], most: int, draw: Callable[[Sequence[Any]], Markup]) -> list[Markup]:
+    """What is drawn of the entries, those beyond `most` out of sight until they are asked for."""
+    shown = draw(entries[:most])
+    rest = entries[most:]
+    return [shown, tag("details", tag("summary", f"{count(len(rest))} more"), draw(rest))] if rest else [shown]
 
 
 def closed(words: str) -> str:
@@ -217,7 +256,7 @@ def closed(words: str) -> str:
 
 def sentence(words: str) -> str:
     """A finding that begins with an ordinary word, as a sentence of its own."""
-    return closed(words[:1].upper() + words[1:] if words.partition(" ")[0].isalpha() else words)
+    return closed(words[:1].upper() + words[1:] if words.partition(" ")[0].rstrip(",;").isalpha() else words)
 
 
 def finite(value: Any) -> float | None:
@@ -240,6 +279,17 @@ def number(value: Any) -> str:
         return "0"
     exponent = not 1e-4 <= abs(known) < 1e9
     return format(known, ".3g" if exponent else ",.0f" if abs(known) >= 1000 else ".4g").replace("-", "−")
+
+
+def size(value: Any) -> str:
+    """Bytes for people, in powers of 1,000."""
+    known = finite(value)
+    if known is None:
+        return NOTHING
+    for limit, label in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if known >= limit:
+            return f"{known / limit:.3g} {label}"
+    return f"{known:,.0f} bytes"
 
 
 def percent(value: Any) -> str:

@@ -1,27 +1,27 @@
-"""The report of one upload: what was read, what was accepted, and why the rest was not."""
+"""The report of one upload: what came in, what became of it, and how it differs from the upload before it."""
 
-import math
-from collections.abc import Mapping, Sequence
-from itertools import accumulate
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from tidemill.profile import Profile
 from tidemill.reports import charts
+from tidemill.reports.columns import Card
 from tidemill.reports.page import (
-    NOTHING,
     Markup,
+    Tone,
+    badge,
+    closed,
     count,
-    facts,
-    finite,
+    folded,
     items,
     join,
-    moment,
     name,
-    number,
     page,
-    paragraphs,
-    percent,
     section,
     sentence,
+    size,
     table,
     tag,
     text,
@@ -29,156 +29,283 @@ from tidemill.reports.page import (
     verdict,
 )
 
-_BINS = 24
-_MOST_REASONS, _MOST_COLUMNS, _MOST_ROWS = 20, 60, 20
+_MOST_PROBLEMS, _MOST_FINDINGS, _MOST_REASONS, _MOST_CARDS, _MOST_ROWS = 8, 14, 12, 60, 10
+"""In sight; more of each are folded away, up to the following."""
+_MOST_LISTED, _MOST_DRAWN = 300, 200
+_WEIGHTS: Mapping[str, tuple[int, Tone, str]] = {
+    "fail": (0, "fail", "problem"),
+    "warn": (1, "warn", "warning"),
+    "note": (2, "calm", "note"),
+}
+_LEFT_OUT = {
+    "id": "names the row; a model that learned it would learn nothing",
+    "excluded": "excluded in the spec",
+    "unused": "no use to a model",
+}
 
 
 def render(
-    account: Mapping[str, Any], profile: Mapping[str, Any] | None, *, quarantine: Sequence[Mapping[str, Any]]
+    account: Mapping[str, Any],
+    profile: Mapping[str, Any] | None,
+    *,
+    quarantine: Sequence[Mapping[str, Any]],
+    previous: Mapping[str, Any] | None,
 ) -> str:
-    """`profile` describes the accepted rows; an account with "invalid" is of an upload that was refused whole."""
+    """`profile` describes the rows that could be used, `previous` those of the upload that was accepted before."""
+    now = Profile.from_json(profile) if profile else Profile(0, {})
+    before = Profile.from_json(previous) if previous else None
+    findings = sorted(account["findings"], key=_weight)
+    told = set(account.get("invalid") or ())
+    with np.errstate(all="ignore"):  # values near the largest float
+        drawn = _columns(account, now, before, findings)
     sections = [
-        None if account.get("invalid") else _balance(account),
-        _reasons(account.get("reasons") or {}),
-        section("Warnings", items(map(sentence, account["warnings"]))) if account.get("warnings") else None,
-        _columns(profile["columns"]) if profile and profile.get("columns") else None,
-        _rows(quarantine, account.get("quarantined", 0)) if quarantine else None,
+        _flow(account) if account["rows_read"] else None,
+        _findings([finding for finding in findings if _sentence(finding) not in told]),
+        _reasons(account) if account["reasons"] else None,
+        drawn,
+        _left_out(account["columns"]),
+        _rows(quarantine, account) if quarantine else None,
     ]
-    sub = f"{count(account['rows_read'])} rows read"
-    footer = "Drawn from account.json and profile.json of this partition. The rows are beside them as Parquet."
-    return page("Data report", str(account["source"]), sub, _verdict(account), sections, footer)
+    footer = "account.json beside this page has the same as numbers." + (
+        " quarantine/part-0.parquet has every row that could not be used, with its reasons." if quarantine else ""
+    )
+    return page(
+        "Data report", str(account["source"]), _of_the_file(account), _verdict(account, findings), sections, footer
+    )
 
 
-def _verdict(account: Mapping[str, Any]) -> Markup:
-    read, accepted = account["rows_read"], account["accepted"]
-    if account.get("invalid"):
-        return verdict(
-            "fail", "Refused", "Nothing of this upload was accepted. Mend it and upload it again.",
-            paragraphs([sentence(problem) for problem in account["invalid"]]),
-        )  # fmt: skip
-    left_out = [
-        f"{count(account[part])} {label}"
-        for part, label in (("quarantined", "quarantined"), ("duplicates", "duplicates"))
-        if account[part]
-    ]
-    says = f"{count(accepted)} of {count(read)} rows accepted" + (f"; {', '.join(left_out)}." if left_out else ".")
-    return verdict("warn" if account.get("warnings") else "pass", "Accepted", says)
+def _of_the_file(account: Mapping[str, Any]) -> str:
+    columns = len(account["columns"])
+    facts = (
+        account.get("description"),
+        size(account["bytes"]),
+        _many(account["rows_read"], "row") if account["rows_read"] or columns else None,
+        _many(columns, "column") if columns else None,
+    )
+    return " · ".join(fact for fact in facts if fact)
 
 
-def _balance(account: Mapping[str, Any]) -> Markup:
-    parts = [
-        ("accepted", "pass", "Accepted"),
-        ("quarantined", "fail", "Quarantined"),
-        ("duplicates", "warn", "Duplicates"),
-    ]
+def _verdict(account: Mapping[str, Any], findings: Sequence[Mapping[str, Any]]) -> Markup:
     read = account["rows_read"]
-    stripe = tag(
-        "div",
-        *(tag("span", style=f"flex:{account[key]}", class_=tone) for key, tone, _ in parts if account[key]),
-        class_="share",
-        aria_hidden="true",
+    invalid = account.get("invalid")
+    if invalid:
+        many = "one thing" if len(invalid) == 1 else f"{count(len(invalid))} things"
+        says = f"Nothing of this upload was accepted, and nothing else has changed: mend {many} and upload it again."
+        return verdict("fail", "Refused", says, *_problems(invalid, findings))
+    whole = f"All {_many(read, 'row')} are accepted." if read == account["accepted"] else None
+    says = whole or f"{count(account['accepted'])} of {_many(read, 'row')} are accepted."
+    warnings = [finding for finding in findings if finding["weight"] == "warn"]
+    if not warnings:
+        return verdict("pass", "Accepted", says)
+    look = f"{_many(len(warnings), 'warning')} to look at: the heaviest is that {warnings[0]['says']}."
+    if len(warnings) == 1:
+        look = sentence(warnings[0]["says"])
+    return verdict("warn", "Accepted with warnings", says, tag("p", look))
+
+
+def _problems(invalid: Sequence[str], findings: Sequence[Mapping[str, Any]]) -> Iterable[Markup | None]:
+    known = {_sentence(finding): finding for finding in findings}
+
+    def line(problem: str) -> Markup:
+        finding = known.get(problem)
+        if finding is None:
+            return tag("li", sentence(problem))
+        return tag("li", sentence(finding["says"]), tag("div", sentence(finding["done"]), class_="do"))
+
+    lines = [line(problem) for problem in invalid[:_MOST_LISTED]]
+    return [*folded(lines, _MOST_PROBLEMS, lambda some: tag("ul", *some, class_="problems")), _unlisted(len(invalid))]
+
+
+def _unlisted(n: int) -> Markup | None:
+    more = n - _MOST_LISTED
+    return tag("p", f"{count(more)} more are in account.json.", class_="note") if more > 0 else None
+
+
+def _flow(account: Mapping[str, Any]) -> Markup:
+    read, accepted, quarantined, duplicates = (
+        int(account[key]) for key in ("rows_read", "accepted", "quarantined", "duplicates")
     )
-    numbers = [
-        (label, join([count(account[key]), unit(percent(account[key] / read if read else 0))]))
-        for key, _, label in parts
+    parts: list[tuple[int, str, Tone]] = [
+        (accepted, "accepted", "pass"),
+        (quarantined, "quarantined", "fail"),
+        (duplicates, "duplicates", "warn"),
     ]
-    total = sum(account[key] for key, _, _ in parts)
-    sum_of = f"{' + '.join(count(account[key]) for key, _, _ in parts)} = {count(total)}"
-    note = f"Every row is accounted for: {sum_of} rows read."
-    if total != read:
-        note = f"The account does not add up: {sum_of}, but {count(read)} rows were read."
-    return section("Rows", stripe, facts([*numbers, ("Read", count(read))]), note=note)
+    if account.get("invalid"):
+        parts.insert(1, (read - accepted - quarantined - duplicates, "usable but refused", "calm"))
+    total = sum(n for n, _, _ in parts)
+    sum_of = " + ".join(f"{count(n)} {label}" for n, label, _ in parts)
+    note = f"Every row is accounted for: {sum_of} = {count(total)} read."
+    if total != read or min(n for n, _, _ in parts) < 0:
+        return section("Rows", tag("p", f"The account does not add up: {sum_of}, but {count(read)} rows were read."))
+    return section("Rows", charts.flow((read, "rows read"), parts, note), note=note)
 
 
-def _reasons(reasons: Mapping[str, int]) -> Markup | None:
-    if not reasons:
+def _findings(findings: Sequence[Mapping[str, Any]]) -> Markup | None:
+    if not findings:
         return None
-    ranked = sorted(reasons.items(), key=lambda item: -item[1])
-    shown = [(text(reason), float(times), count(times)) for reason, times in ranked[:_MOST_REASONS]]
-    more = f"{count(len(ranked) - _MOST_REASONS)} rarer reasons are not shown." if len(ranked) > _MOST_REASONS else None
+    lines = [
+        tag(
+            "li",
+            badge(_tone(finding), f"{_WEIGHTS[finding['weight']][2].capitalize()}: {_kind(finding)}"),
+            tag(
+                "div",
+                sentence(finding["says"]),
+                tag("div", sentence(finding["done"]), class_="do") if finding["done"] else None,
+            ),
+        )
+        for finding in findings[:_MOST_LISTED]
+    ]
+    each = [(label, sum(f["weight"] == weight for f in findings)) for weight, (_, _, label) in _WEIGHTS.items()]
+    title = "Findings: " + ", ".join(_many(n, label) for label, n in each if n)
+    drawn = folded(lines, _MOST_FINDINGS, lambda some: tag("ul", *some, class_="findings"))
+    return section(title, *drawn, _unlisted(len(findings)))
+
+
+def _weight(finding: Mapping[str, Any]) -> int:
+    """0 is the heaviest."""
+    return _WEIGHTS[finding["weight"]][0]
+
+
+def _tone(finding: Mapping[str, Any]) -> Tone:
+    return _WEIGHTS[finding["weight"]][1]
+
+
+def _kind(finding: Mapping[str, Any]) -> str:
+    return str(finding["kind"]).replace("_", " ")
+
+
+def _sentence(finding: Mapping[str, Any]) -> str:
+    return f"{finding['says']}: {finding['done']}"
+
+
+def _reasons(account: Mapping[str, Any]) -> Markup:
+    reasons = sorted(account["reasons"], key=lambda reason: -reason["rows"])
+    most = max(reason["rows"] for reason in reasons) or 1
+    rows = [
+        (
+            join([name(reason["column"]) if reason["column"] else "the whole row", unit(reason["reason"])]),
+            charts.stripe(reason["rows"] / most),
+            count(reason["rows"]),
+            join([_place(reason), unit(_value(reason["value"], 60))]),
+        )
+        for reason in reasons
+    ]
+    note = "A row may have more than one reason; each comes with the first place where it was met."
+    heads = ("Reason", "", "Rows", "First at")
+    drawn = tag("div", table(heads, rows, "llr", most=_MOST_REASONS), class_="reasons")
+    more = account.get("more_reasons")
+    rarer = tag("p", f"{_many(more, 'rarer reason')} not shown.", class_="note") if more else None
+    return section("Why rows were quarantined", drawn, rarer, note=note)
+
+
+def _place(entry: Mapping[str, Any]) -> str:
+    return f"row {count(entry['row'])}" if entry.get("line") is None else f"line {count(entry['line'])}"
+
+
+def _value(value: object, most: int) -> Markup | str:
+    return tag("code", text(value, most)) if value not in (None, "") else "empty"
+
+
+def _columns(
+    account: Mapping[str, Any], now: Profile, before: Profile | None, findings: Sequence[Mapping[str, Any]]
+) -> Markup | None:
+    if not now.columns:
+        return None
+    earlier = before.columns if before else {}
+    gone = [key for key in earlier if key not in now.columns]
+    known = {column["name"]: column for column in account["columns"]}
+    told: dict[str, list[Mapping[str, Any]]] = {}
+    for finding in findings:
+        told.setdefault(finding["column"], []).append(finding)
+
+    def card(key: str) -> Card:
+        current, was = now.columns.get(key), earlier.get(key)
+        if current and was and current.kind != was.kind:
+            was = None
+        own = told.get(key, [])
+        badges = [
+            badge(_tone(finding), words) for words, finding in {_kind(finding): finding for finding in own}.items()
+        ]
+        if current is None:
+            badges.insert(0, badge(_tone(own[0]) if own else "calm", "not in this upload"))
+        elif before and was is None:
+            badges.insert(0, badge("calm", "new"))
+        column = known.get(key, {})
+        return Card(key, column.get("role", ""), column.get("note", ""), current, was, badges)
+
+    def rank(card: Card) -> tuple[object, ...]:
+        heaviest = min(map(_weight, told.get(card.name, [])), default=2)
+        return card.role != "target", heaviest, card.now is not None, -round(card.moved, 2) if before else 0
+
+    cards = sorted(map(card, [*now.columns, *gone]), key=rank)
+    drawn = [card.draw() for card in cards[:_MOST_DRAWN]]
+    more = len(cards) - _MOST_DRAWN
     return section(
-        "Why rows were quarantined", charts.ranking(shown, ("Reason", "Values")), more and tag("p", more, class_="note")
+        f"{_many(len(now.columns), 'column')}{' against the previous upload' if before else ''}",
+        before and _changes([key for key in now.columns if key not in earlier], gone),
+        *folded(drawn, _MOST_CARDS, lambda some: tag("div", *some, class_="cards")),
+        tag("p", f"{count(more)} more{', which changed less,' if before else ''} are not drawn.", class_="note")
+        if more > 0
+        else None,
+        note=_legend(account, now, before),
     )
 
 
-def _columns(columns: Mapping[str, Mapping[str, Any]]) -> Markup:
-    rows = [
-        (
-            join([name(key), unit(column["kind"])]),
-            percent(column["missing"] / column["rows"] if column["rows"] else None),
-            _distribution(key, column),
-            _summary(column),
-        )
-        for key, column in columns.items()
+def _legend(account: Mapping[str, Any], now: Profile, before: Profile | None) -> Markup:
+    usable = " that could be used" if account.get("invalid") else ""
+    ours = join([tag("span", class_="key calm"), f"{_many(now.rows, 'row')} of this upload{usable}"])
+    if before is None:
+        return join([ours, ". The target comes first."])
+    theirs = join([tag("span", class_="key past"), f"{_many(before.rows, 'row')} of the previous one"])
+    return join([ours, theirs, ". Both on one axis. What changed most comes first, after the target."])
+
+
+def _changes(new: Sequence[str], gone: Sequence[str]) -> Markup | None:
+    lines = [
+        join([f"{label}: ", join((tag("code", name(key)) for key in keys[:_MOST_ROWS]), ", "), _and_more(keys)])
+        for label, keys in (("New in this upload", new), ("No longer in it", gone))
+        if keys
     ]
-    heads = ("Column", "Missing", "Distribution", "Values")
-    note = "Of the accepted rows. The outermost bars of a number's distribution hold all that lies beyond them."
-    return section(f"{count(len(rows))} columns", table(heads, rows, "lr", most=_MOST_COLUMNS), note=note)
+    return items(lines) if lines else None
 
 
-def _distribution(key: str, column: Mapping[str, Any]) -> Markup | None:
-    heights = even_bins(column) if column["kind"] == "numeric" else _levels(column)
-    return charts.bars(heights, f"Distribution of {key[:40]}") if heights else None
+def _and_more(keys: Sequence[str]) -> str:
+    more = len(keys) - _MOST_ROWS
+    return f" and {count(more)} more." if more > 0 else "."
 
 
-def _levels(column: Mapping[str, Any]) -> list[float]:
-    ranked = [float(n) for n in (column.get("counts") or {}).values()]
-    rest = sum(ranked[_BINS - 1 :]) + column.get("other", 0)
-    return [*ranked[: _BINS - 1], rest] if rest else ranked
+def _left_out(columns: Sequence[Mapping[str, Any]]) -> Markup | None:
+    """What the model does not learn from."""
+    rows = [
+        (name(column["name"]), column["role"], closed(column["note"] or _LEFT_OUT[column["role"]]))
+        for column in columns
+        if column["role"] in _LEFT_OUT
+    ]
+    if not rows:
+        return None
+    shown = table(("Column", "Role", "Why"), rows[:_MOST_LISTED], most=_MOST_ROWS, narrow=True)
+    return section(f"{_many(len(rows), 'column')} not learned from", shown, _unlisted(len(rows)))
 
 
-def even_bins(column: Mapping[str, Any]) -> list[float]:
-    """Even bins between the 1 % and the 99 % point; a bin of the sketch is spread evenly over those it meets."""
-    edges, counts = column["edges"], column["counts"]
-    if len(edges) <= _BINS and column["atoms"] == "all":
-        return [float(n) for n in counts]
-    reached = list(accumulate(counts))
-    low, high = (next(e for e, r in zip(edges, reached, strict=True) if r >= q * reached[-1]) for q in (0.01, 0.99))
-    if low == high:
-        low, high = column["min"], column["max"]
-    if not math.isfinite(high - low) or low >= high:
-        return []
-    atoms = set(range(len(edges))) if column["atoms"] == "all" else set(column["atoms"])
-    places = [min(float(_BINS), max(0.0, (edge - low) / (high - low) * _BINS)) for edge in edges]
-    heights, before = [0.0] * _BINS, 0.0
-    for i, (end, rows) in enumerate(zip(places, counts, strict=True)):
-        start = end if i in atoms else before
-        for place in range(min(int(start), _BINS - 1), min(int(end), _BINS - 1) + 1):
-            part = (min(end, place + 1) - max(start, place)) / (end - start) if end > start else 1.0
-            heights[place] += rows * part
-        before = end
-    return heights
-
-
-def _summary(column: Mapping[str, Any]) -> object:
-    present = column["rows"] - column["missing"] - column.get("infinite", 0)
-    if present <= 0:
-        return "no value"
-    if column["kind"] == "datetime":
-        return f"{moment(column['min'])} to {moment(column['max'])}"
-    if column["kind"] == "numeric":
-        spread = finite(column["variance"])
-        around = f"mean {number(column['mean'])}" + ("" if spread is None else f", sd {number(math.sqrt(spread))}")
-        infinite = f"; {count(column['infinite'])} infinite" if column["infinite"] else ""
-        return join([f"{number(column['min'])} to {number(column['max'])}", unit(around + infinite)])
-    levels = list(column["counts"].items())
-    top = [join([text(level, 40), f" {percent(n / present)}"]) for level, n in levels[:3]]
-    more = len(levels) - 3
-    rest = f"and {count(more)} more" + (", and rarer ones" if column["other"] else "")
-    return join([join(top, " · "), unit(rest) if more > 0 else None])
-
-
-def _rows(quarantine: Sequence[Mapping[str, Any]], quarantined: int) -> Markup:
+def _rows(quarantine: Sequence[Mapping[str, Any]], account: Mapping[str, Any]) -> Markup:
+    lined = any(entry.get("line") is not None for entry in quarantine)
     rows = [
         (
-            count(entry["row"]),
-            name(entry["column"] or NOTHING),
-            NOTHING if entry["value"] is None else tag("code", text(entry["value"], 120)),
+            count(entry["line"] if lined else entry["row"]),
+            name(entry["column"]) if entry["column"] else "the whole row",
+            _value(entry["value"], 200),
             entry["reason"],
         )
-        for entry in quarantine
+        for entry in sorted(quarantine, key=lambda entry: entry["row"])
     ]
-    note = f"The first {count(len(rows))} findings, of {count(quarantined)} rows; all are in quarantine/part-0.parquet."
-    return section(
-        "Quarantined rows", table(("Row", "Column", "Value", "Reason"), rows, most=_MOST_ROWS, narrow=True), note=note
+    note = (
+        f"The first {_many(len(rows), 'finding')} in {_many(account['quarantined'], 'row')}"
+        f"{', by the line of the file where the row begins' if lined else ''}; quarantine/part-0.parquet has all."
     )
+    heads = ("Line" if lined else "Row", "Column", "Value", "Reason")
+    shown = tag("div", table(heads, rows, "r", most=_MOST_ROWS), class_="examples")
+    return section("Quarantined rows", shown, note=note)
+
+
+def _many(n: int, what: str) -> str:
+    return f"{count(n)} {what}" + ("" if n == 1 else "s")
