@@ -69,7 +69,7 @@ def record_starts(data: bytes) -> npt.NDArray[np.int64]:
     lines = np.append(0, np.flatnonzero(outside)[:-1] + 1)
     ends = ends[outside]
     starts = np.append(0, ends[:-1] + 1)
-    return lines[starts != ends]
+    return np.asarray(lines[starts != ends])
 
 
 def split(text: str, delimiter: str, columns: int, *, last: bool) -> tuple[list[Record], int]:

@@ -60,7 +60,7 @@ def hash_text(array: pa.Array) -> Hashes:
     for place in range(0, min(int(lengths.max(initial=0)), _LONG), 8):
         _mix_word(hashes, every_word, starts, lengths, place)
     for row in np.flatnonzero(lengths > _LONG).tolist():
-        rest = blake2b(padded[starts[row] + _LONG : ends[row + 1]], digest_size=8).digest()
+        rest = blake2b(padded[starts[row] + _LONG : ends[row + 1]].tobytes(), digest_size=8).digest()
         hashes[row] = _mixed(hashes[row : row + 1] ^ np.frombuffer(rest, np.uint64))[0]
     if array.null_count:
         hashes[~array.is_valid().to_numpy(zero_copy_only=False)] = _ABSENT
