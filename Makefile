@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup test static unit integration infra e2e demo layers lock upgrade audit sbom clean
+.PHONY: help setup test static unit integration infra e2e bench-prepare demo layers lock upgrade audit nag snapshot sbom clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -15,7 +15,9 @@ setup: $(READY) ## Install everything into .venv, the `tidemill` command too
 $(READY): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 14) else "Python 3.11, 3.12 or 3.13 is needed; this is " + sys.version.split()[0])'
 	@echo "Installing into .venv (about a minute the first time) …"
-	@$(PYTHON) -m venv .venv
+	@# An environment of another Python would be written over by halves: it is made anew.
+	@[ "$$($(BIN)/python -c 'import sys; print(sys.version)' 2>/dev/null)" = "$$($(PYTHON) -c 'import sys; print(sys.version)')" ] \
+		|| $(PYTHON) -m venv --clear .venv
 	@$(BIN)/pip install -qq --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@$(BIN)/pip install -qq --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	@touch $@
@@ -33,11 +35,14 @@ unit: setup ## The pure core
 e2e: setup ## The whole loop on the local cloud, and the CDK CLI against it
 	@$(BIN)/python -m pytest tests/e2e -m "e2e or slow"
 
+bench-prepare: setup ## Prepare against pandas, side by side, and its peak memory (some minutes)
+	@$(BIN)/python -m tests.bench.prepare
+
 demo: setup ## The whole loop on real data, on the local cloud
 	@$(BIN)/python -m examples.flights.demo
 
-layers: setup ## Build the dependency layers and print each function's share of the limit
-	@$(BIN)/python -m infra.bundling
+layers: setup ## Build the layers, weigh each function (both architectures; or ARCHITECTURE=arm64 RUNTIME=python3.13)
+	@$(BIN)/python -m infra.bundling $(if $(ARCHITECTURE),--architecture $(ARCHITECTURE)) $(if $(RUNTIME),--runtime $(RUNTIME))
 
 lock: setup ## Resolve all requirements again
 	@$(BIN)/python -m infra.lock
@@ -47,6 +52,12 @@ upgrade: setup ## Lock the newest versions, build the layers, and print what cha
 
 audit: setup ## Ask for known vulnerabilities of all that is locked
 	@$(BIN)/python -m infra.audit
+
+nag: setup ## cdk-nag's AwsSolutions over every environment: what it finds, and why some of it stays
+	@$(BIN)/python -m infra.nag
+
+snapshot: setup ## Write the list of resources anew, after a change of the template that was meant
+	@$(BIN)/python -m tests.infra.snapshot
 
 sbom: setup ## Write what the layers hold, as CycloneDX
 	@$(BIN)/python -m infra.sbom

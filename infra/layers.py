@@ -38,9 +38,13 @@ class Layers(Construct):
         if Stack.of(self).bundling_required and environment.name != "local":
             bundle = bundling.build(environment.target, root)
             bundling.check(bundle, root)
-            if bundling.find_compiler(environment.target) is None:
+            if bundle.byte_code is None:
                 Annotations.of(self).add_warning_v2("tidemill:byte-code", bundling.no_byte_code(environment.target))
-            return {layer: Code.from_asset(str(folder)) for layer, folder in bundle.folders.items()}
+            return {
+                # Named by what it holds: where another zlib made the zip, nothing is deployed anew.
+                layer: Code.from_asset(str(bundle.archive(layer)), asset_hash=digest)
+                for layer, digest in bundle.digests.items()
+            }
         return {
             layer: Code.from_asset(str(root / "layers" / layer), exclude=NOT_SHIPPED)
             for layer in ("core", *DEPENDENCY_LAYERS)

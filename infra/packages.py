@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.markers import Marker
-from packaging.requirements import Requirement
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 # Not python3.11: it is Amazon Linux 2, whose glibc 2.26 loads no wheel of numpy 2.3 or later, nor of onnxruntime.
@@ -23,8 +23,14 @@ DEPENDENCY_LAYERS: Mapping[str, Sequence[str]] = {
 }
 """A layer → the layers that it lies on, whose packages it does not repeat."""
 
+RELOCK = "run `python -m infra.lock`"
 
-class LockError(Exception):
+
+class BundlingError(Exception):
+    """No layers, for a reason that somebody can mend: the message is one sentence with the remedy."""
+
+
+class LockError(BundlingError):
     """The lock and the layers do not fit together; to be re-locked with `python -m infra.lock`."""
 
 
@@ -40,6 +46,9 @@ class Target:
 
     runtime: str
     architecture: str
+
+    def __str__(self) -> str:
+        return f"{self.runtime} on {self.architecture}"
 
     @property
     def python(self) -> str:
@@ -100,7 +109,7 @@ def read_pins(lock: str) -> list[Pin]:
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         start, *hashes = line.split(" --hash=")
-        requirement = Requirement(start.strip())
+        requirement = _requirement(start.strip(), "the lock")
         name, specifier = canonicalize_name(requirement.name), str(requirement.specifier)
         pins.append(Pin(name, specifier, requirement.marker, tuple(one.strip() for one in hashes)))
     return pins
@@ -120,8 +129,31 @@ def read_roots(root: Path) -> dict[str, list[str]]:
     roots: dict[str, list[str]] = {}
     for layer in DEPENDENCY_LAYERS:
         text = (root / "layers" / layer / "requirements.in").read_text(encoding="utf-8")
-        roots[layer] = [line for line in text.splitlines() if line and not line.startswith("#")]
+        roots[layer] = [line for line in (line.partition("#")[0].strip() for line in text.splitlines()) if line]
     return roots
+
+
+def check_lock(pins: Iterable[Pin], roots: Mapping[str, Iterable[str]], target: Target) -> None:
+    """Raises `LockError` with all that the layers ask for and the lock does not have, before anything is downloaded."""
+    locked = {pin.name: pin for pin in pins if pin.applies(target)}
+    problems = [f"{name} is locked without a hash" for name, pin in locked.items() if not pin.hashes]
+    for layer, lines in roots.items():
+        for line in lines:
+            wanted = _requirement(line, f"layers/{layer}/requirements.in")
+            pin = locked.get(canonicalize_name(wanted.name))
+            if pin is None:
+                problems.append(f"{layer} asks for {wanted.name}, which is not locked")
+            elif not wanted.specifier.contains(pin.version, prereleases=True):
+                problems.append(f"{layer} asks for {wanted.name}{wanted.specifier}, and {pin.version} is locked")
+    if problems:
+        raise LockError(f"requirements/layers.txt does not fit the layers: {'; '.join(problems)}; {RELOCK}")
+
+
+def _requirement(text: str, source: str) -> Requirement:
+    try:
+        return Requirement(text)
+    except InvalidRequirement:
+        raise LockError(f"'{text}' in {source} is not a requirement: take it out, then {RELOCK}") from None
 
 
 def deal(
@@ -145,7 +177,7 @@ def _closure(names: Iterable[str], requires: Mapping[str, Sequence[str]], target
         requirement = waiting.pop()
         name = canonicalize_name(requirement.name)
         if name not in requires:
-            raise LockError(f"the layers need '{name}', which is not locked")
+            raise LockError(f"the layers need '{name}', which is not locked: {RELOCK}")
         for extra in {"", *requirement.extras} - {extra for known, extra in seen if known == name}:
             seen.add((name, extra))
             environment = {**target.markers, "extra": extra}

@@ -19,7 +19,7 @@ from packaging.utils import canonicalize_name
 
 from infra.bundling import build
 from infra.lock import LAYERS, ROOT
-from infra.packages import MACHINES, RUNTIMES, Target, default_runtime, read_pins, read_roots
+from infra.packages import MACHINES, RUNTIMES, BundlingError, Target, default_runtime, read_pins, read_roots
 
 
 def write(target: Target, root: Path = ROOT) -> Path:
@@ -86,8 +86,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--architecture", choices=list(MACHINES), default="x86_64")
     try:
         file = write(Target(**vars(parser.parse_args(arguments))))
+    except BundlingError as error:
+        print(f"No SBOM: {error}", file=sys.stderr)
+        return 1
     except subprocess.CalledProcessError:
-        print("No SBOM: the layers could not be built or read, for the reason above.", file=sys.stderr)
+        print("No SBOM: the layers could not be read, for the reason above.", file=sys.stderr)
         return 1
     count = len(json.loads(file.read_text(encoding="utf-8"))["components"])
     print(f"{file.relative_to(ROOT)}: {count} packages, each with its version, licence as declared, hashes and layers")

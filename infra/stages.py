@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-METRICS_NAMESPACE = "Tidemill"
-
 EVERY_FUNCTION = ("core", "powertools")
 """The layers that every function has, beside its own."""
 
@@ -17,6 +15,7 @@ class Stage:
     environment: tuple[str, ...]
     timeout: int
     memory: int
+    disk: int = 512
 
     @property
     def all_layers(self) -> tuple[str, ...]:
@@ -31,6 +30,8 @@ STAGES = (
         environment=("DATA_BUCKET", "CAPTURE_BUCKET", "REGISTRY_TABLE"),
         timeout=900,
         memory=4096,
+        # MB: an upload of 4 GB, and all that is made of it.
+        disk=10_240,
     ),
     Stage(
         name="train",
@@ -41,7 +42,7 @@ STAGES = (
     ),
     Stage(
         name="validate",
-        layers=("ml", "export"),
+        layers=("serve",),
         environment=("DATA_BUCKET", "MODEL_BUCKET", "REGISTRY_TABLE"),
         timeout=900,
         memory=4096,

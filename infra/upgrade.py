@@ -4,7 +4,6 @@ Nothing is installed, committed or deployed: whoever reads the tables decides.
 """
 
 import argparse
-import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ from packaging.version import Version
 
 from infra.bundling import LIMIT, LayersTooLargeError, build, check, weigh
 from infra.lock import DEV, LAYERS, LOCKS, ROOT, NotLockedError, lock
-from infra.packages import MACHINES, RUNTIMES, Target, default_runtime, read_pins
+from infra.packages import MACHINES, RUNTIMES, BundlingError, Target, default_runtime, read_pins
 from infra.stages import STAGES
 
 TAKE_BACK = f"git restore {' '.join(map(str, LOCKS))}"
@@ -70,8 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"Building what is locked, for {target.runtime} on {target.architecture} …", flush=True)
     try:
         before = _state(target)
-    except subprocess.CalledProcessError:
-        print("The layers could not be built, for the reason above; nothing has changed.", file=sys.stderr)
+    except BundlingError as error:
+        print(f"Nothing has changed: {error}", file=sys.stderr)
         return 1
     print("Locking the newest versions …", flush=True)
     try:
@@ -82,8 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"The locks are new; the old ones come back with: {TAKE_BACK}\nBuilding what is locked now …", flush=True)
     try:
         after = _state(target)
-    except subprocess.CalledProcessError:
-        print(f"The new versions could not be built, for the reason above; {TAKE_BACK}", file=sys.stderr)
+    except BundlingError as error:
+        print(f"The new versions could not be built; {TAKE_BACK}\n{error}", file=sys.stderr)
         return 1
     print("\n".join(tell(before, after)))
     try:

@@ -9,7 +9,7 @@ import pytest
 from packaging.utils import canonicalize_name
 
 from infra.app import ROOT
-from infra.packages import DEPENDENCY_LAYERS, LockError, Target, deal, read_lock, read_roots
+from infra.packages import DEPENDENCY_LAYERS, LockError, Target, check_lock, deal, read_lock, read_pins, read_roots
 from infra.stages import STAGES, Stage
 
 TARGET = Target(runtime="python3.12", architecture="x86_64")
@@ -166,3 +166,48 @@ def test_wheels_of_every_glibc_up_to_that_of_lambda_are_taken() -> None:
     # Amazon Linux 2023 has glibc 2.34.
     assert {"manylinux_2_34_x86_64", "manylinux_2_28_x86_64", "manylinux2014_x86_64"} <= set(TARGET.platforms)
     assert "manylinux_2_35_x86_64" not in TARGET.platforms
+
+
+LOCKED = "alpha==1.0 --hash=sha256:aa\nbeta==2.0 ; sys_platform == 'win32' --hash=sha256:bb\ngamma==3.0\n"
+
+
+def misfits(**layers: Sequence[str]) -> str:
+    with pytest.raises(LockError) as caught:
+        check_lock(read_pins(LOCKED.replace("gamma==3.0\n", "")), roots(**layers), TARGET)
+    return str(caught.value)
+
+
+def test_lock_that_has_all_that_is_asked_for_is_taken() -> None:
+    check_lock(read_pins(LOCKED)[:2], roots(ml=["alpha>=1"], export=["Alpha"]), TARGET)
+
+
+def test_all_that_the_lock_lacks_is_told_at_once_with_the_remedy() -> None:
+    assert misfits(data=["delta"], ml=["alpha>=2"]) == (
+        "requirements/layers.txt does not fit the layers: data asks for delta, which is not locked; "
+        "ml asks for alpha>=2, and 1.0 is locked; run `python -m infra.lock`"
+    )
+
+
+def test_package_that_is_locked_for_another_platform_only_is_lacking() -> None:
+    assert "data asks for beta, which is not locked" in misfits(data=["beta"])
+
+
+def test_package_without_a_hash_is_not_taken() -> None:
+    with pytest.raises(LockError, match="gamma is locked without a hash"):
+        check_lock(read_pins(LOCKED), roots(), TARGET)
+
+
+def test_line_that_is_no_requirement_is_told() -> None:
+    with pytest.raises(LockError, match="'<<<<<<< HEAD' in the lock is not a requirement: take it out, then run"):
+        read_pins(f"<<<<<<< HEAD\n{LOCKED}")
+
+
+def test_our_lock_has_all_that_our_layers_ask_for() -> None:
+    check_lock(read_pins(LAYERS.read_text(encoding="utf-8")), read_roots(ROOT), TARGET)
+
+
+def test_remarks_in_the_requirements_are_no_packages(tmp_path: Path) -> None:
+    for layer in DEPENDENCY_LAYERS:
+        (tmp_path / "layers" / layer).mkdir(parents=True)
+        (tmp_path / "layers" / layer / "requirements.in").write_text("# Why.\n\nalpha>=1  # not 0\n  # Else.\n")
+    assert read_roots(tmp_path) == {layer: ["alpha>=1"] for layer in DEPENDENCY_LAYERS}

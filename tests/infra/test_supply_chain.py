@@ -1,6 +1,5 @@
 import ast
 import json
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,7 +18,7 @@ from infra import audit, sbom, upgrade
 from infra.app import ROOT
 from infra.bundling import LIMIT, Bundle
 from infra.lock import DEV, LAYERS, NotLockedError
-from infra.packages import DEPENDENCY_LAYERS, Target, default_runtime, read_lock
+from infra.packages import DEPENDENCY_LAYERS, BundlingError, Target, default_runtime, read_lock
 from infra.stages import STAGES
 
 TARGET = Target(runtime="python3.12", architecture="x86_64")
@@ -363,7 +362,8 @@ def test_package_with_several_versions_is_told_with_all() -> None:
 
 def heavy(size: int) -> Bundle:
     layers = ("core", *DEPENDENCY_LAYERS)
-    return Bundle(folders={}, packages={layer: {f"of-{layer}": size if layer == "ml" else 0} for layer in layers})
+    packages = {layer: {f"of-{layer}": size if layer == "ml" else 0} for layer in layers}
+    return Bundle(folders={}, packages=packages, digests={}, byte_code=None)
 
 
 def test_upgrade_tells_of_the_built_layers_before_and_after(
@@ -397,7 +397,7 @@ def test_upgrade_that_cannot_be_built_fails_and_says_how_to_go_back(
 
     def build_the_old_only(_: Target) -> Bundle:
         if locked:
-            raise subprocess.CalledProcessError(1, "pip")
+            raise BundlingError("no wheel of alpha")
         return heavy(0)
 
     monkeypatch.setattr(upgrade, "build", build_the_old_only)
