@@ -1,6 +1,7 @@
 """The cloud that a command works on: the local one or AWS, with its stores, clients and HTTP endpoint."""
 
 import getpass
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -133,10 +134,16 @@ def on_local(deployment: Deployment) -> Target:
     )
 
 
+def aws_session(wish: Wish) -> boto3.Session:
+    """AWS_REGION counts, as it does for the AWS and the CDK CLI; boto3 alone knows AWS_DEFAULT_REGION only."""
+    region = wish.region or os.environ.get("AWS_REGION")
+    return boto3.Session(profile_name=wish.profile or None, region_name=region or None)
+
+
 def on_aws(wish: Wish) -> Target:
     stack = f"Tidemill-{wish.environment or 'dev'}"
     try:
-        session = boto3.Session(profile_name=wish.profile or None, region_name=wish.region or None)
+        session = aws_session(wish)
         described = session.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
     except ProfileNotFound as error:
         raise NotFound(f"{error}; see `aws configure list-profiles`") from None

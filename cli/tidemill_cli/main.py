@@ -333,6 +333,14 @@ def endpoint(session: Session) -> Result:
     return work(session)
 
 
+@_command
+def doctor(session: Session) -> Result:
+    """Check this machine and the local cloud, or with --environment an account: what to mend before deploying."""
+    from tidemill_cli.commands.doctor import doctor as work
+
+    return work(session)
+
+
 @_local_command
 def up(
     session: Session,

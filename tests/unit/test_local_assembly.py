@@ -42,6 +42,7 @@ def _rename(root: Path) -> None:
         pytest.param(_write("layers/core/python/tidemill/spec.py"), id="the core"),
         pytest.param(_write("statemachines/pipeline.asl.json"), id="a new file"),
         pytest.param(_write("cdk.json"), id="a flag"),
+        pytest.param(_write("environments.toml"), id="a setting"),
         pytest.param(_rename, id="a name"),
     ],
 )
@@ -83,13 +84,20 @@ def test_the_app_runs_for_the_local_environment_with_the_flags_of_the_project(ro
     (root / "infra/app.py").write_text(f"STACKS = ['t']\n{APP}")
     assets, template = assembly.synthesize(root, tmp_path / "out", "eu-west-1")
     context = json.loads(template.body())
-    assert context == {"flag": True, "environment": "local", "aws:cdk:bundling-stacks": []}
+    assert context == {"flag": True, **assembly.CONTEXT}
+    assert context["environment"] == "local"
     assert {asset.bucket for asset in assets} == {"assets-000000000000-eu-west-1"}
 
 
 def test_a_failed_synthesis_says_what_the_app_said_last(root: Path, tmp_path: Path) -> None:
     (root / "infra/app.py").write_text("raise ValueError('the moon')")
     with pytest.raises(SynthesisFailed, match=r"`python infra/app\.py` failed: ValueError: the moon"):
+        assembly.synthesize(root, tmp_path / "out", "eu-west-1")
+
+
+def test_an_app_that_says_what_to_mend_is_told_in_full(root: Path, tmp_path: Path) -> None:
+    (root / "infra/app.py").write_text("import sys; print('this\\nthat', file=sys.stderr); sys.exit(2)")
+    with pytest.raises(SynthesisFailed, match="failed: this; that"):
         assembly.synthesize(root, tmp_path / "out", "eu-west-1")
 
 

