@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup test static unit integration infra e2e bench-prepare demo layers lock upgrade audit nag snapshot sbom clean
+.PHONY: help setup test static unit integration infra e2e fuzz bench-prepare demo layers lock upgrade audit nag snapshot sbom clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -34,6 +34,9 @@ unit: setup ## The pure core
 
 e2e: setup ## The whole loop on the local cloud, and the CDK CLI against it
 	@$(BIN)/python -m pytest tests/e2e -m "e2e or slow"
+
+fuzz: setup ## Two thousand damaged files through Prepare (some minutes)
+	@FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest tests/fuzz
 
 bench-prepare: setup ## Prepare against pandas, side by side, and its peak memory (some minutes)
 	@$(BIN)/python -m tests.bench.prepare

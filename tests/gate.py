@@ -17,6 +17,7 @@ STEPS: Sequence[tuple[str, Sequence[str]]] = (
     ("static: import-linter", ["lint-imports"]),
     ("unit", [*PYTEST, "tests/unit"]),
     ("integration", [*PYTEST, "tests/integration"]),
+    ("fuzz", [*PYTEST, "tests/fuzz"]),
     ("statemachines", [*PYTEST, "tests/statemachines"]),
     ("infra", [*PYTEST, "tests/infra"]),
     ("e2e", [*PYTEST, "tests/e2e"]),

@@ -62,3 +62,10 @@ def test_hashes_of_a_million_numbers_do_not_collide() -> None:
 def test_rows_without_a_column_cannot_be_told_apart() -> None:
     with pytest.raises(ValueError, match="no column"):
         hash_rows([])
+
+
+def test_long_texts_are_told_apart_by_every_byte() -> None:
+    long = "x" * 5_000
+    texts = [long, long[:-1], long[:-1] + "y", "y" + long[1:], long[:1_024], long[:1_025], long[:1_023] + "yx"]
+    assert len(set(hash_text(pa.array(texts)).tolist())) == len(texts)
+    assert hash_text(pa.array([None, "a", long])).tolist()[2] == hash_text(pa.array([long])).tolist()[0]

@@ -63,7 +63,8 @@ class NumericProfile:
         inside = np.minimum(j, len(edges) - 1)
         low = np.concatenate([[self.min], edges[:-1]])[inside]
         width = edges[inside] - low
-        share = np.divide(points - low, width, out=np.ones(points.shape), where=width > 0).clip(0.0, 1.0)
+        with np.errstate(over="ignore"):
+            share = np.divide(points - low, width, out=np.ones(points.shape), where=width > 0).clip(0.0, 1.0)
         atom = np.asarray(self.atoms)[inside]
         share = np.where(atom, (points >= edges[inside]) & (not below), share)
         within = reached[inside] + share * np.asarray(self.counts)[inside]

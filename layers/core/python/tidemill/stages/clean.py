@@ -1,7 +1,8 @@
-"""One block of a file: typed, checked, told apart, encoded and summarised; pure, so that two may be worked on at once."""
+"""One block of a file: typed, checked, told apart, encoded, summarised. Pure, so that two may be worked on at once."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -66,7 +67,7 @@ class Plan:
             tuple(keys),
         )
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         return encoded_names(self.encoded)
 

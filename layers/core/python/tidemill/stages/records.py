@@ -7,6 +7,7 @@ That is how pyarrow reads it, so that either may read a block.
 import re
 from dataclasses import dataclass
 from functools import cache
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -30,8 +31,11 @@ class Record:
 
 @dataclass(frozen=True)
 class Scan:
-    """What was found from a place on, and where it ends. Not `closed`: there is no end of a record. `torn`: text follows
-    the closing quote of a value of several lines, so that it was an opening one. `misplaced`: a quote is a character."""
+    """What was found from a place on, and where it ends.
+
+    Not `closed`: there is no end of a record. `torn`: text follows the closing quote of a value of several lines, so
+    that it was an opening one. `misplaced`: a quote is a character.
+    """
 
     fields: tuple[str, ...]
     end: int
@@ -107,15 +111,16 @@ def _record(text: str, scan: Scan, columns: int, *, doubtful: bool) -> Record | 
     plain, lines = text.removesuffix("\n"), max(1, lines)
     if not plain:
         return Record((), 1, "")
+    problem = ""
     if len(text) > LARGEST_RECORD:
-        return Record((), lines, plain, f"has more than {LARGEST_RECORD:,} characters")
-    if "\0" in text:
-        return Record((), lines, plain, "has a NUL byte")
-    if doubtful and scan.misplaced:
-        return Record((), lines, plain, MISPLACED)
-    if len(scan.fields) != columns:
-        return Record((), lines, plain, f"has {len(scan.fields)} fields where the header has {columns}")
-    return Record(scan.fields, lines, text)
+        problem = f"has more than {LARGEST_RECORD:,} characters"
+    elif "\0" in text:
+        problem = "has a NUL byte"
+    elif doubtful and scan.misplaced:
+        problem = MISPLACED
+    elif len(scan.fields) != columns:
+        problem = f"has {len(scan.fields)} fields where the header has {columns}"
+    return Record((), lines, plain, problem) if problem else Record(scan.fields, lines, text)
 
 
 @cache
@@ -129,8 +134,8 @@ def scan_record(text: str, start: int, delimiter: str, stop: int) -> Scan:
     fields: list[str] = []
     misplaced, match = False, _field(delimiter).match
     while True:
-        found = match(text, start, stop)
-        assert found  # every alternative may be empty
+        # Every alternative may be empty.
+        found = cast("re.Match[str]", match(text, start, stop))
         quoted, behind, plain = found.groups()
         if quoted is None:
             if plain.startswith('"'):
