@@ -18,7 +18,7 @@ _PRUNED_PATHS = re.compile(
     # The C library of its own: the Python module has the same code inside.
     r"|onnxruntime/capi/libonnxruntime\.so"
     # Tests that are compiled.
-    r"|numpy/_core/(_simd|_\w+_tests)\.|(pandas|scipy)/conftest\.py$"
+    r"|numpy/_core/(_simd|_\w+_tests)\.|scipy/conftest\.py$"
     # No other part of scipy imports these, nor does scikit-learn, but for Matrix Market files.
     r"|scipy/(datasets|fftpack|odr|signal)/|scipy/io/_fast_matrix_market/_fmm_core\."
     # Not needed to fit, to convert or to run.

@@ -1,7 +1,7 @@
 """The command `tidemill`: every sub-command's arguments, and what its exit code says.
 
 0 done · 2 wrong usage · 3 invalid input · 4 not found · 1 anything else. The work is in `commands/`, which is
-imported by the sub-command that needs it: pandas and boto3 take a second that --help does not wait for.
+imported by the sub-command that needs it: pyarrow and boto3 take a second that --help does not wait for.
 """
 # ruff: noqa: PLC0415
 
