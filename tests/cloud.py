@@ -38,7 +38,7 @@ ENVIRONMENT = {
     "NOTICE_TOPIC": f"arn:aws:sns:{REGION}:{ACCOUNT}:notices",
 }
 FUNCTIONS = ("claim", "prepare", "train", "validate", "deploy", "notify", "list_models", "monitor", "infer")
-_CREDENTIALS = {
+CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "testing",
     "AWS_DEFAULT_REGION": REGION,
@@ -110,19 +110,26 @@ class Cloud:
 
 
 @contextmanager
+def account(**environment: str) -> Iterator[Stores]:
+    """The stores that the template makes, in an empty account: moto's, or the one that `environment` leads to."""
+    with patch.dict(os.environ, {**CREDENTIALS, **ENVIRONMENT, **environment}):
+        _forget_clients()
+        _make_stores()
+        yield _stores()
+        _forget_clients()
+
+
+@contextmanager
 def cloud() -> Iterator[Cloud]:
     """An empty account with everything that the template makes."""
     config: Any = {"stepfunctions": {"execute_state_machine": True}, "lambda": {"use_docker": False}}
-    with patch.dict(os.environ, {**_CREDENTIALS, **ENVIRONMENT}), mock_aws(config=config):
-        _forget_clients()
-        _make_stores()
-        made = Cloud(_stores(), {})
+    with mock_aws(config=config), account() as stores:
+        made = Cloud(stores, {})
         invoke = patch.object(LambdaSimpleBackend, "invoke", _invoker(made))
         start = patch.object(StateTaskServiceSfn, "_eval_service_task", _start_execution)
         with invoke, start:
             made.machines = _make_machines()
             yield made
-        _forget_clients()
 
 
 def _forget_clients() -> None:
