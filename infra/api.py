@@ -11,11 +11,12 @@ from aws_cdk.aws_apigateway import (
     EndpointType,
     LambdaIntegration,
     LogGroupLogDestination,
+    MethodLoggingLevel,
     MethodOptions,
     RestApi,
     StageOptions,
 )
-from aws_cdk.aws_lambda import Function
+from aws_cdk.aws_lambda import IFunction
 from aws_cdk.aws_logs import LogGroup
 from constructs import Construct
 
@@ -27,7 +28,7 @@ _AUTHORIZATIONS = {"AWS_IAM": AuthorizationType.IAM, "NONE": AuthorizationType.N
 class Api(Construct):
     """Regional, paid by the request. `/health` is open to all; the environment says who may call the rest."""
 
-    def __init__(self, scope: Construct, name: str, *, infer: Function, environment: Environment) -> None:
+    def __init__(self, scope: Construct, name: str, *, infer: IFunction, environment: Environment) -> None:
         super().__init__(scope, name)
         logs = LogGroup(
             self, "AccessLogs", retention=environment.log_retention, removal_policy=environment.removal_policy
@@ -47,6 +48,9 @@ class Api(Construct):
                 stage_name="v1",
                 throttling_rate_limit=environment.throttle_rate,
                 throttling_burst_limit=environment.throttle_burst,
+                # Why the gateway itself refused or failed; what callers send is in no log.
+                logging_level=MethodLoggingLevel.ERROR,
+                data_trace_enabled=False,
                 access_log_destination=LogGroupLogDestination(logs),
                 access_log_format=AccessLogFormat.json_with_standard_fields(
                     caller=False,
@@ -61,6 +65,15 @@ class Api(Construct):
                 ),
             ),
         )
+        # API Gateway would make this group itself, and keep it for ever.
+        errors = LogGroup(
+            self,
+            "ErrorLogs",
+            log_group_name=f"API-Gateway-Execution-Logs_{self.rest.rest_api_id}/v1",
+            retention=environment.log_retention,
+            removal_policy=environment.removal_policy,
+        )
+        self.rest.deployment_stage.node.add_dependency(errors)
         # CDK's own output, which the stack gives under the name that the command knows.
         self.rest.node.try_remove_child("Endpoint")
         self.rest.root.add_resource("health").add_method("GET", authorization_type=AuthorizationType.NONE)

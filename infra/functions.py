@@ -3,22 +3,43 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from aws_cdk import Duration
+from aws_cdk import Annotations, Duration, RemovalPolicy, Size
 from aws_cdk.aws_iam import Role, ServicePrincipal
-from aws_cdk.aws_lambda import Architecture, Code, Function, ILayerVersion, Runtime, RuntimeFamily
+from aws_cdk.aws_lambda import (
+    Alias,
+    Architecture,
+    Code,
+    Function,
+    IFunction,
+    ILayerVersion,
+    Runtime,
+    RuntimeFamily,
+    SnapStartConf,
+    VersionOptions,
+)
 from aws_cdk.aws_logs import LogGroup
-from aws_cdk.aws_sqs import Queue, QueueEncryption
 from constructs import Construct
 
 from infra.config import Environment
-from infra.stages import METRICS_NAMESPACE, Stage
+from infra.stages import Stage
 
 ARCHITECTURES = {"x86_64": Architecture.X86_64, "arm64": Architecture.ARM_64}
 NOT_SHIPPED = ["**/__pycache__", "**/*.pyc"]
+SNAPSTARTED = ("infer",)
+"""Where somebody waits for a cold start; a machine that waits for one loses a second of minutes."""
+
+
+def metrics_namespace(environment: Environment) -> str:
+    """One an environment: in one account, an alarm of one must not ring for another."""
+    return f"Tidemill/{environment.name}"
 
 
 class StageFunction(Construct):
-    """A function that may write its own logs and dead letters, and nothing else until the stack grants it."""
+    """A function that may write its own logs, and nothing else until the stack grants it.
+
+    It has no dead letters: all that calls it waits for the answer, and is told.
+    `called` is what a caller is to name: the function, or with SnapStart the alias of its published version.
+    """
 
     def __init__(
         self,
@@ -36,12 +57,12 @@ class StageFunction(Construct):
         # A role of our own, since CDK's default may write every log group of the account.
         role = Role(self, "Role", assumed_by=ServicePrincipal("lambda.amazonaws.com"))
         logs.grant_write(role)
-        self.dead_letters = dead_letter_queue(self, "DeadLetters")
+        snapstart = environment.snapstart and stage.name in SNAPSTARTED
         self.function = Function(
             self,
             "Function",
             description=f"Tidemill {environment.name}: {stage.name}",
-            runtime=Runtime(environment.runtime, RuntimeFamily.PYTHON),
+            runtime=Runtime(environment.runtime, RuntimeFamily.PYTHON, supports_snap_start=True),
             architecture=ARCHITECTURES[environment.architecture],
             code=Code.from_asset(str(source), exclude=NOT_SHIPPED),
             handler="handler.handler",
@@ -49,23 +70,21 @@ class StageFunction(Construct):
             layers=list(layers),
             environment={
                 "POWERTOOLS_SERVICE_NAME": stage.name,
-                "POWERTOOLS_METRICS_NAMESPACE": METRICS_NAMESPACE,
+                "POWERTOOLS_METRICS_NAMESPACE": metrics_namespace(environment),
                 "POWERTOOLS_LOG_LEVEL": "INFO",
                 **{key: variables[key] for key in stage.environment},
             },
             timeout=Duration.seconds(stage.timeout),
+            ephemeral_storage_size=Size.mebibytes(stage.disk),
             memory_size=environment.memory.get(stage.name, stage.memory),
             log_group=logs,
-            dead_letter_queue=self.dead_letters,
+            snap_start=SnapStartConf.ON_PUBLISHED_VERSIONS if snapstart else None,
+            # The version before this one is what an alias goes back to; CloudFormation would delete it.
+            current_version_options=VersionOptions(removal_policy=RemovalPolicy.RETAIN),
         )
-
-
-def dead_letter_queue(scope: Construct, name: str) -> Queue:
-    """Keeps what could not be delivered for 14 days, the longest that SQS can."""
-    return Queue(
-        scope,
-        name,
-        encryption=QueueEncryption.SQS_MANAGED,
-        enforce_ssl=True,
-        retention_period=Duration.days(14),
-    )
+        self.called: IFunction = self.function
+        if snapstart:
+            Annotations.of(self.function).acknowledge_warning(
+                "@aws-cdk/aws-lambda:snapStartRequirePublish", "the alias names a published version"
+            )
+            self.called = Alias(self, "Live", alias_name="live", version=self.function.current_version)

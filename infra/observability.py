@@ -9,6 +9,7 @@ from aws_cdk.aws_cloudwatch import (
     Dashboard,
     GraphWidget,
     IMetric,
+    MathExpression,
     Metric,
     TreatMissingData,
 )
@@ -21,11 +22,14 @@ from aws_cdk.aws_stepfunctions import StateMachine
 from constructs import Construct
 
 from infra.config import Environment
-from infra.functions import StageFunction
+from infra.functions import StageFunction, metrics_namespace
 
 PERIOD = Duration.minutes(5)
 SLOWEST = Duration.seconds(2)
 """Of the API at p99: several times the imports and the model of a cold start, so that one does not alarm."""
+
+COUNTED = {"captures-lost": "CaptureLost", "degraded": "Degraded"}
+"""Alarm → what the endpoint counts while it goes on answering, so that no error tells of it."""
 
 
 class Notices(Construct):
@@ -69,6 +73,9 @@ class Observability(Construct):
                 queue.metric_approximate_number_of_messages_visible(period=PERIOD, statistic="Maximum"),
             )
         self._alarm("api-5xx", api.metric_server_error(period=PERIOD, statistic="Sum"))
+        # The local cloud takes no alarm on a query.
+        for alarm, counted in COUNTED.items() if environment.name != "local" else ():
+            self._alarm(alarm, _of_every_model(counted, environment))
         latency = api.metric_latency(period=PERIOD, statistic="p99")
         self._alarm("api-p99", latency, threshold=SLOWEST.to_milliseconds(), periods=3)
 
@@ -93,7 +100,7 @@ class Observability(Construct):
             ],
         )
 
-    def _alarm(self, name: str, metric: Metric, *, threshold: float = 1, periods: int = 1) -> None:
+    def _alarm(self, name: str, metric: Metric | MathExpression, *, threshold: float = 1, periods: int = 1) -> None:
         metric.create_alarm(
             self,
             name,
@@ -102,6 +109,12 @@ class Observability(Construct):
             comparison_operator=ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
             treat_missing_data=TreatMissingData.NOT_BREACHING,
         ).add_alarm_action(self._action)
+
+
+def _of_every_model(name: str, environment: Environment) -> MathExpression:
+    """Models come and go, each a dimension of its own: a query is the one metric that has all of them."""
+    query = f'SELECT SUM({name}) FROM SCHEMA("{metrics_namespace(environment)}", model, service)'  # noqa: S608 no SQL
+    return MathExpression(expression=query, using_metrics={}, label=name, period=PERIOD)
 
 
 def _graph(title: str, metrics: Sequence[IMetric]) -> GraphWidget:

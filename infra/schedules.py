@@ -1,13 +1,14 @@
 """What starts the machines: an upload the pipeline, the clock the monitoring."""
 
+from aws_cdk import Duration
 from aws_cdk.aws_events import EventPattern, Match, Rule, RuleTargetInput, Schedule
 from aws_cdk.aws_events_targets import SfnStateMachine
 from aws_cdk.aws_s3 import Bucket
+from aws_cdk.aws_sqs import Queue, QueueEncryption
 from aws_cdk.aws_stepfunctions import StateMachine
 from constructs import Construct
 
 from infra.config import Environment
-from infra.functions import dead_letter_queue
 from infra.storage import UPLOADS
 
 
@@ -25,7 +26,14 @@ class Schedules(Construct):
         environment: Environment,
     ) -> None:
         super().__init__(scope, name)
-        self.dead_letters = dead_letter_queue(self, "DeadLetters")
+        self.dead_letters = Queue(
+            self,
+            "DeadLetters",
+            encryption=QueueEncryption.SQS_MANAGED,
+            enforce_ssl=True,
+            # The longest that SQS can.
+            retention_period=Duration.days(14),
+        )
         Rule(
             self,
             "Uploads",

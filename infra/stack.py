@@ -6,6 +6,7 @@ from aws_cdk import CfnOutput, Stack
 from aws_cdk.aws_stepfunctions import StateMachine
 from constructs import Construct
 
+from infra import grants
 from infra.api import Api
 from infra.config import Environment
 from infra.functions import StageFunction
@@ -13,15 +14,25 @@ from infra.layers import Layers
 from infra.observability import Notices, Observability
 from infra.schedules import Schedules
 from infra.stages import STAGES
-from infra.storage import Storage
+from infra.storage import UPLOADS, Storage
 from infra.workflows import Workflow
+
+SINCE = "since"
+"""The attribute that a champion's item has and no other: nobody reads a champion without it."""
+CHAMPION = ("version", SINCE)
+"""Who can write neither can make no champion, and set none to another version."""
 
 
 class TidemillStack(Stack):
     """All of one environment. `root` has the functions, layers and state machines that are deployed."""
 
     def __init__(self, scope: Construct, name: str, *, root: Path, environment: Environment) -> None:
-        super().__init__(scope, name, description=f"Tidemill, environment {environment.name}")
+        super().__init__(
+            scope,
+            name,
+            description=f"Tidemill, environment {environment.name}",
+            termination_protection=environment.keeps_data,
+        )
         self.storage = Storage(self, "Storage", environment=environment)
         self.topic = Notices(self, "Notices", environment=environment).topic
         self.functions = self._functions(root, environment)
@@ -34,17 +45,14 @@ class TidemillStack(Stack):
             monitoring=self.monitoring,
             environment=environment,
         )
-        self.api = Api(self, "Api", infer=self.functions["infer"].function, environment=environment).rest
+        self.api = Api(self, "Api", infer=self.functions["infer"].called, environment=environment).rest
         Observability(
             self,
             "Observability",
             topic=self.topic,
             functions=self.functions,
             machines={"pipeline": self.pipeline, "monitoring": self.monitoring},
-            queues={
-                "start": self.schedules.dead_letters,
-                **{name: construct.dead_letters for name, construct in self.functions.items()},
-            },
+            queues={"start": self.schedules.dead_letters},
             api=self.api,
             environment=environment,
         )
@@ -106,49 +114,57 @@ class TidemillStack(Stack):
         return pipeline, monitoring
 
     def _grant(self) -> None:
-        """Who may do what, beyond what each construct needs to work at all."""
+        """Who may do what, beyond what each construct needs to work at all: what its flow calls, and no more."""
         data, models, captures = self.storage.data, self.storage.models, self.storage.captures
         registry = self.storage.registry
         function = {name: construct.function for name, construct in self.functions.items()}
 
-        registry.grant_read_write_data(function["claim"])
+        grants.call(registry, function["claim"], "GetItem")
+        grants.call_without(registry, function["claim"], "PutItem", attributes=CHAMPION)
 
-        for prefix in ("uploads/*", "specs/*", "datasets/*"):
-            data.grant_read(function["prepare"], prefix)
-        data.grant_put(function["prepare"], "datasets/*")
-        captures.grant_read(function["prepare"], "predictions/*")
-        captures.grant_read(function["prepare"], "labels/*")
-        registry.grant_read_write_data(function["prepare"])
+        # `GetObject` beside the versions: an event without one reads the newest.
+        grants.read_versions(data, function["prepare"], UPLOADS)
+        grants.read(data, function["prepare"], UPLOADS, "specs/", "datasets/")
+        grants.learn_of_absence(data, function["prepare"])
+        grants.write_in_parts(data, function["prepare"], "datasets/")
+        # Labels too: a retrain learns from labelled predictions.
+        grants.read(captures, function["prepare"], "predictions/", "labels/")
+        grants.find(captures, function["prepare"], "predictions/", "labels/")
+        grants.call(registry, function["prepare"], "GetItem", "Query")
+        grants.call_without(registry, function["prepare"], "PutItem", "UpdateItem", attributes=CHAMPION)
 
-        data.grant_read(function["train"], "datasets/*")
-        models.grant_read(function["train"], "candidates/*")
-        models.grant_put(function["train"], "candidates/*")
+        grants.read(data, function["train"], "datasets/")
+        grants.write(models, function["train"], "candidates/")
 
-        data.grant_read(function["validate"], "datasets/*")
-        models.grant_read(function["validate"], "candidates/*")
-        models.grant_read(function["validate"], "models/*")
-        models.grant_put(function["validate"], "models/*")
-        registry.grant_read_write_data(function["validate"])
+        grants.read(data, function["validate"], "datasets/")
+        grants.read(models, function["validate"], "candidates/", "models/")
+        grants.write(models, function["validate"], "models/")
+        grants.call(registry, function["validate"], "GetItem")
+        # It numbers a run, so it may set `version`: of the champion too, which only the code keeps it from.
+        grants.call_without(registry, function["validate"], "PutItem", "UpdateItem", attributes=(SINCE,))
 
-        models.grant_read(function["deploy"], "models/*")
-        registry.grant_read_write_data(function["deploy"])
+        grants.read(models, function["deploy"], "models/")
+        grants.learn_of_absence(models, function["deploy"])
+        grants.call(registry, function["deploy"], "GetItem", "PutItem")
 
-        registry.grant_read_write_data(function["notify"])
+        # Its event has a version, its update of the run has none.
+        grants.call_without(registry, function["notify"], "PutItem", attributes=(SINCE,))
+        grants.call_without(registry, function["notify"], "UpdateItem", attributes=CHAMPION)
         self.topic.grant_publish(function["notify"])
 
-        models.grant_read(function["infer"], "models/*")
-        captures.grant_put(function["infer"], "predictions/*")
-        captures.grant_put(function["infer"], "labels/*")
-        registry.grant_read_data(function["infer"])
+        grants.read(models, function["infer"], "models/")
+        grants.learn_of_absence(models, function["infer"])
+        grants.write(captures, function["infer"], "predictions/", "labels/")
+        grants.call(registry, function["infer"], "GetItem", "Query")
 
-        registry.grant_read_data(function["list_models"])
+        grants.call(registry, function["list_models"], "GetItem", "Query")
 
-        data.grant_read(function["monitor"], "specs/*")
-        models.grant_read(function["monitor"], "models/*")
-        for prefix in ("predictions/*", "labels/*", "drift/*"):
-            captures.grant_read(function["monitor"], prefix)
-        captures.grant_put(function["monitor"], "drift/*")
-        registry.grant_read_write_data(function["monitor"])
+        grants.read(models, function["monitor"], "models/")
+        grants.read(captures, function["monitor"], "predictions/", "labels/")
+        grants.find(captures, function["monitor"], "predictions/", "labels/")
+        grants.write(captures, function["monitor"], "drift/")
+        grants.call(registry, function["monitor"], "GetItem", "Query")
+        grants.call_without(registry, function["monitor"], "PutItem", attributes=(SINCE,))
 
         self.pipeline.grant_start_execution(self.monitoring)
         self.topic.grant_publish(self.monitoring)

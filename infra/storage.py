@@ -56,7 +56,7 @@ class Storage(Construct):
 
     def _bucket(self, name: str, environment: Environment, *rules: LifecycleRule, versioned: bool) -> Bucket:
         abort = LifecycleRule(id="incomplete", abort_incomplete_multipart_upload_after=Duration.days(7))
-        old = LifecycleRule(id="noncurrent", noncurrent_version_expiration=Duration.days(30))
+        old = LifecycleRule(id="noncurrent", noncurrent_version_expiration=Duration.days(environment.noncurrent_days))
         return Bucket(
             self,
             name,

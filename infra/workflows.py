@@ -46,8 +46,8 @@ class Workflow(Construct):
                 **{key: function.function_arn for key, function in invokes.items()},
                 **(substitutions or {}),
             },
-            logs=LogOptions(destination=logs, level=LogLevel.ERROR),
+            logs=LogOptions(destination=logs, level=LogLevel.ALL),
             tracing_enabled=False,
         )
         for function in invokes.values():
-            function.grant_invoke(self.machine)
+            function.grant_invoke_latest_version(self.machine)

@@ -10,37 +10,6 @@ from typing import Any
 
 Properties = dict[str, Any]
 
-_VERBS = {
-    "s3:GetObject*": "read",
-    "s3:GetBucket*": "list",
-    "s3:List*": "list",
-    "s3:PutObject": "write",
-    "s3:PutObjectLegalHold": "write",
-    "s3:PutObjectRetention": "write",
-    "s3:PutObjectTagging": "write",
-    "s3:PutObjectVersionTagging": "write",
-    "s3:Abort*": "write",
-    "dynamodb:BatchGetItem": "read",
-    "dynamodb:ConditionCheckItem": "read",
-    "dynamodb:DescribeTable": "read",
-    "dynamodb:GetItem": "read",
-    "dynamodb:GetRecords": "read",
-    "dynamodb:GetShardIterator": "read",
-    "dynamodb:Query": "read",
-    "dynamodb:Scan": "read",
-    "dynamodb:BatchWriteItem": "write",
-    "dynamodb:DeleteItem": "write",
-    "dynamodb:PutItem": "write",
-    "dynamodb:UpdateItem": "write",
-    "sns:Publish": "publish",
-    "lambda:InvokeFunction": "invoke",
-    "states:StartExecution": "start",
-    "sqs:SendMessage": "send",
-    "logs:CreateLogStream": "log",
-    "logs:PutLogEvents": "log",
-}
-"""Action → verb. What is not here is told as it is, and no expectation has it."""
-
 
 @dataclass(frozen=True)
 class Template:
@@ -49,6 +18,10 @@ class Template:
     @classmethod
     def load(cls, path: Path) -> "Template":
         return cls(json.loads(path.read_text(encoding="utf-8")))
+
+    @cached_property
+    def text(self) -> str:
+        return json.dumps(self.body)
 
     def of_type(self, kind: str) -> dict[str, Properties]:
         """Logical id → properties."""
@@ -101,23 +74,21 @@ class Template:
                 return str(value)
 
     def may(self, role: str) -> set[str]:
-        """All that a role may do, in words, such as `write ModelBucket/candidates/*`."""
+        """All that a role may do, such as `s3:PutObject ModelBucket/candidates/*`, and under which conditions."""
         assert "ManagedPolicyArns" not in self.of_type("AWS::IAM::Role")[role]
         return {
-            f"{verb} {place}"
+            sentence
             for policy in self.of_type("AWS::IAM::Policy").values()
             if role in map(self.show, policy["Roles"])
             for statement in policy["PolicyDocument"]["Statement"]
-            for verb, place in self._sentences(statement)
+            for sentence in self._sentences(statement)
         }
 
     def function_may(self, stage: str) -> set[str]:
-        """Beside writing its own logs and dead letters."""
+        """Beside writing its own logs."""
         function = self.functions[stage]
-        own = {
-            f"log {self.show(function['LoggingConfig']['LogGroup'])}",
-            f"send {self.show(function['DeadLetterConfig']['TargetArn'])}",
-        }
+        logs = self.show(function["LoggingConfig"]["LogGroup"])
+        own = {f"logs:CreateLogStream {logs}", f"logs:PutLogEvents {logs}"}
         allowed = self.may(self.show(function["Role"]))
         assert own <= allowed
         return allowed - own
@@ -127,17 +98,26 @@ class Template:
         allowed = self.may(self.show(self.machines[name]["RoleArn"]))
         return {sentence for sentence in allowed if not re.fullmatch(r"logs:\w+ \*", sentence)}
 
-    def _sentences(self, statement: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    def _sentences(self, statement: dict[str, Any]) -> Iterator[str]:
         assert statement["Effect"] == "Allow"
+        when = _told(statement.get("Condition"))
         for resource in _listed(statement["Resource"]):
-            name, slash, rest = self.show(resource).partition("/")
-            # A function's `:*` are its versions and aliases.
-            place = self._names.get(name, self._names.get(name.removesuffix(":*"), name)) + slash + rest
+            # A function's own ARN and `$LATEST` are the same function.
+            name, slash, rest = self.show(resource).removesuffix(":$LATEST").partition("/")
             for action in _listed(statement["Action"]):
-                verb = _VERBS.get(action, action)
-                # Reading objects has no meaning for a bucket, nor listing for an object.
-                if not (action.startswith("s3:") and (verb == "list") == bool(slash) and verb in ("list", "read")):
-                    yield verb, place
+                yield f"{action} {self._names.get(name, name)}{slash}{rest}{when}"
+
+
+def _told(condition: Any) -> str:
+    """A condition that is not known here is an error: nobody would see it."""
+    match condition:
+        case None:
+            return ""
+        case {"StringLike": {"s3:prefix": prefixes, **others}, **more} if not others and not more:
+            return " only " + " ".join(_listed(prefixes))
+        case {"ForAllValues:StringNotEquals": {"dynamodb:Attributes": names, **others}, **more} if not (others or more):
+            return " without " + " ".join(sorted(_listed(names)))
+    raise AssertionError(f"an unknown condition: {condition}")
 
 
 def _listed(value: Any) -> list[Any]:

@@ -62,6 +62,15 @@ def test_access_log_tells_nothing_of_who_called(template: Template) -> None:
     assert not {"ip", "user", "caller"} & set(fields)
 
 
+def test_gateway_logs_its_own_failures_for_as_long_as_the_rest_and_no_bodies(template: Template) -> None:
+    (settings,) = template.the("AWS::ApiGateway::Stage")["MethodSettings"]
+    assert (settings["LoggingLevel"], settings["DataTraceEnabled"]) == ("ERROR", False)
+    # Under the name that API Gateway gives it: the group that it would make itself has no retention.
+    (api,) = template.of_type("AWS::ApiGateway::RestApi")
+    names = [template.show(one.get("LogGroupName")) for one in template.of_type("AWS::Logs::LogGroup").values()]
+    assert f"API-Gateway-Execution-Logs_{api}/v1" in names
+
+
 def test_api_is_regional(template: Template) -> None:
     assert template.the("AWS::ApiGateway::RestApi")["EndpointConfiguration"]["Types"] == ["REGIONAL"]
 

@@ -1,12 +1,17 @@
+import json
+import re
 from pathlib import Path
 
 import pytest
 
-from infra.app import NO_BUNDLING, synthesize
+from infra.app import NO_BUNDLING, ROOT, synthesize
+from infra.config import ENVIRONMENTS
+from infra.observability import COUNTED
 from infra.stages import STAGES
 from tests.infra.conftest import Synthesized
 from tests.infra.template import Template
 from tests.infra.test_storage import refuses_plain_http
+from tidemill.aws.telemetry import count
 
 PAID_BY_USE = {
     "AWS::ApiGateway::Account",
@@ -34,6 +39,7 @@ PAID_BY_USE = {
     "AWS::SQS::QueuePolicy",
     "AWS::StepFunctions::StateMachine",
 }
+"""Alarms and the dashboard cost cents a month, beyond the first ten and the first three of an account."""
 
 OUTPUTS = {
     "DataBucket",
@@ -52,10 +58,13 @@ def alarmed(template: Template) -> set[tuple[str, str]]:
     return {
         (alarm["MetricName"], template.show(alarm["Dimensions"][0]["Value"]))
         for alarm in template.of_type("AWS::CloudWatch::Alarm").values()
+        if "MetricName" in alarm
     }
 
 
-def test_nothing_is_billed_by_the_hour(template: Template) -> None:
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_nothing_is_billed_by_the_hour(synthesized: Synthesized, environment: str) -> None:
+    template = synthesized(environment)
     assert {resource["Type"] for resource in template.body["Resources"].values()} <= PAID_BY_USE
     assert not any("ProvisionedConcurrencyConfig" in str(one) for one in template.body["Resources"].values())
 
@@ -96,8 +105,42 @@ def test_dead_letters_of_every_queue_alarm(template: Template) -> None:
 def test_api_alarms_on_errors_and_on_its_slowest_answers(template: Template) -> None:
     assert {metric for metric, _ in alarmed(template)} >= {"5XXError", "Latency"}
     alarms = template.of_type("AWS::CloudWatch::Alarm").values()
-    (latency,) = [alarm for alarm in alarms if alarm["MetricName"] == "Latency"]
+    (latency,) = [alarm for alarm in alarms if alarm.get("MetricName") == "Latency"]
     assert latency["ExtendedStatistic"] == "p99"
+
+
+@pytest.mark.parametrize("name", ["CaptureLost", "Degraded"])
+def test_what_the_endpoint_counts_while_it_goes_on_answering_alarms(
+    template: Template, name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_SERVICE_NAME"):
+        monkeypatch.setenv(variable, template.functions["infer"]["Environment"]["Variables"][variable])
+    # As functions/infer counts it.
+    count(name, 1, model="trips")
+    (written,) = json.loads(capsys.readouterr().out)["_aws"]["CloudWatchMetrics"]
+    (dimensions,) = written["Dimensions"]
+    watched = [
+        re.fullmatch(r'SELECT SUM\((\w+)\) FROM SCHEMA\("(.+)", (.+)\)', alarm["Metrics"][0]["Expression"])
+        for alarm in template.of_type("AWS::CloudWatch::Alarm").values()
+        if "Metrics" in alarm
+    ]
+    counted = (name, written["Namespace"], ", ".join(sorted(dimensions)))
+    assert counted in [query.groups() for query in watched if query]
+
+
+def test_no_alarm_waits_for_a_metric_that_nobody_counts() -> None:
+    flow = (ROOT / "layers/core/python/tidemill/flows/infer.py").read_text(encoding="utf-8")
+    handler = (ROOT / "functions/infer/handler.py").read_text(encoding="utf-8")
+    assert set(COUNTED.values()) <= set(re.findall(r'self\.count\("(\w+)"', flow))
+    assert "count(name, value, model=model)" in handler
+
+
+def test_environments_of_one_account_do_not_share_their_metrics(synthesized: Synthesized) -> None:
+    spaces = [
+        synthesized(name).functions["infer"]["Environment"]["Variables"]["POWERTOOLS_METRICS_NAMESPACE"]
+        for name in ENVIRONMENTS
+    ]
+    assert len(set(spaces)) == len(ENVIRONMENTS)
 
 
 def test_every_alarm_tells_the_topic_and_is_silent_without_data(template: Template) -> None:

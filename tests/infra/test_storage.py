@@ -1,7 +1,11 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from infra.app import NO_BUNDLING, synthesize
+from infra.config import ENVIRONMENTS
+from infra.stages import STAGES
 from infra.storage import UPLOADS
 from tests.infra.conftest import Synthesized
 from tests.infra.template import Properties, Template
@@ -95,13 +99,14 @@ def test_data_of_development_goes_with_the_stack(template: Template) -> None:
     assert all(template.policies_of(template.outputs[name]) == ["Delete", "Delete"] for name in BUCKETS)
 
 
-@pytest.mark.parametrize("stage", ["prepare", "train", "validate", "deploy", "infer", "monitor"])
-def test_no_stage_writes_where_an_upload_would_start_a_run(template: Template, stage: str) -> None:
-    written = {sentence for sentence in template.function_may(stage) if sentence.startswith("write DataBucket")}
-    assert all(not UPLOADS.startswith(place(sentence)) for sentence in written)
-    assert all(not place(sentence).startswith(UPLOADS) for sentence in written)
+def test_no_stage_writes_where_an_upload_would_start_a_run(template: Template) -> None:
+    may = {sentence for stage in STAGES for sentence in template.function_may(stage.name)}
+    written = [sentence.partition("/")[2].removesuffix("*") for sentence in may if sentence.startswith("s3:PutObject ")]
+    assert sorted(written) == ["candidates/", "datasets/", "drift/", "labels/", "models/", "predictions/"]
+    assert not [prefix for prefix in written if UPLOADS.startswith(prefix) or prefix.startswith(UPLOADS)]
 
 
-def place(sentence: str) -> str:
-    """`write DataBucket/datasets/*` → `datasets/`."""
-    return sentence.partition("/")[2].removesuffix("*")
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_production_cannot_be_deleted_by_one_wrong_command_and_the_rest_can(tmp_path: Path, environment: str) -> None:
+    (stack,) = synthesize({**NO_BUNDLING, "environment": environment}, outdir=tmp_path).stacks
+    assert bool(stack.termination_protection) == (environment == "prod")
