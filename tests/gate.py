@@ -10,16 +10,17 @@ import time
 from collections.abc import Sequence
 
 PYTEST = [sys.executable, "-m", "pytest"]
+AT_ONCE = [*PYTEST, "--numprocesses", "2"]
 STEPS: Sequence[tuple[str, Sequence[str]]] = (
     ("static: ruff check", ["ruff", "check", "."]),
     ("static: ruff format", ["ruff", "format", "--check", "."]),
     ("static: mypy", ["mypy", "layers/core/python", "functions", "cli", "infra", "examples", "tests"]),
     ("static: import-linter", ["lint-imports"]),
-    ("unit", [*PYTEST, "tests/unit"]),
-    ("integration", [*PYTEST, "tests/integration"]),
-    ("fuzz", [*PYTEST, "tests/fuzz"]),
+    ("unit", [*AT_ONCE, "tests/unit"]),
+    ("integration", [*AT_ONCE, "tests/integration"]),
+    ("fuzz", [*AT_ONCE, "tests/fuzz"]),
     ("statemachines", [*PYTEST, "tests/statemachines"]),
-    ("infra", [*PYTEST, "tests/infra"]),
+    ("infra", [*AT_ONCE, "tests/infra"]),
     ("e2e", [*PYTEST, "tests/e2e"]),
 )
 
