@@ -25,6 +25,7 @@ from typing import Any
 from packaging.utils import canonicalize_name
 
 from infra import archive, elf, kept, pruning, wheels
+from infra.lock import LAYERS, ROOT
 from infra.packages import (
     DEPENDENCY_LAYERS,
     MACHINES,
@@ -40,8 +41,6 @@ from infra.packages import (
 )
 from infra.stages import STAGES, Stage
 
-ROOT = Path(__file__).resolve().parents[1]
-LOCK = Path("requirements/layers.txt")
 KEPT = Path(".tidemill/layers")
 
 LIMIT = 262_144_000
@@ -84,7 +83,7 @@ def build(target: Target, root: Path = ROOT) -> Bundle:
     place = root / KEPT
     try:
         roots = read_roots(root)
-        check_lock(read_pins((root / LOCK).read_text(encoding="utf-8")), roots, target)
+        check_lock(read_pins((root / LAYERS).read_text(encoding="utf-8")), roots, target)
         compiler = _Compiler.find(target)
         name = f"{target.runtime}-{target.architecture}-{_digest(root, compiler)}"
         built = kept.once(place / name, lambda folder: _build(folder, root, roots, target, compiler), _tell)
@@ -187,7 +186,7 @@ def _build(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     _tell(f"building for {target}, to be kept until the lock changes")
     everything = folder.with_name("python")
-    wheels.install(everything, read_lock(root / LOCK, target), target, _tell)
+    wheels.install(everything, read_lock(root / LAYERS, target), target, _tell)
     installed = {str(canonicalize_name(one.name)): one for one in distributions(path=[str(everything)])}
     requires = {name: one.requires or [] for name, one in installed.items()}
     entries = _entries(installed)
@@ -284,7 +283,7 @@ def _size(path: Path) -> int:
 
 
 def _digest(root: Path, compiler: _Compiler | None) -> str:
-    sources = [root / LOCK, *(root / "layers" / layer / "requirements.in" for layer in DEPENDENCY_LAYERS)]
+    sources = [root / LAYERS, *(root / "layers" / layer / "requirements.in" for layer in DEPENDENCY_LAYERS)]
     return _hash([*_tools(compiler), *(path.read_bytes() for path in sources)])
 
 

@@ -1,5 +1,6 @@
 """Which locked package lies in which layer. Pure: it reads the lock and what packages say that they need."""
 
+import argparse
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -83,6 +84,14 @@ class Target:
             "python_version": self.python,
             "sys_platform": "linux",
         }
+
+
+def read_target(arguments: Sequence[str] | None, *, prog: str, description: str) -> Target:
+    """What a command was asked to look at."""
+    parser = argparse.ArgumentParser(prog=prog, description=description)
+    parser.add_argument("--runtime", choices=RUNTIMES, default=default_runtime())
+    parser.add_argument("--architecture", choices=list(MACHINES), default="x86_64")
+    return Target(**vars(parser.parse_args(arguments)))
 
 
 @dataclass(frozen=True)

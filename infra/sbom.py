@@ -4,7 +4,6 @@ The tool reads the built layers, since only there is what a function gets, with 
 the lock's, of every file that pip would have taken.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -19,7 +18,7 @@ from packaging.utils import canonicalize_name
 
 from infra.bundling import build
 from infra.lock import LAYERS, ROOT
-from infra.packages import MACHINES, RUNTIMES, BundlingError, Target, default_runtime, read_pins, read_roots
+from infra.packages import BundlingError, Target, read_pins, read_roots, read_target
 
 
 def write(target: Target, root: Path = ROOT) -> Path:
@@ -81,11 +80,9 @@ def _packages(folder: Path) -> set[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m infra.sbom", description="Writes what the layers hold.")
-    parser.add_argument("--runtime", choices=RUNTIMES, default=default_runtime())
-    parser.add_argument("--architecture", choices=list(MACHINES), default="x86_64")
+    target = read_target(arguments, prog="python -m infra.sbom", description="Writes what the layers hold.")
     try:
-        file = write(Target(**vars(parser.parse_args(arguments))))
+        file = write(target)
     except BundlingError as error:
         print(f"No SBOM: {error}", file=sys.stderr)
         return 1

@@ -3,7 +3,6 @@
 Nothing is installed, committed or deployed: whoever reads the tables decides.
 """
 
-import argparse
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ from packaging.version import Version
 
 from infra.bundling import LIMIT, LayersTooLargeError, build, check, weigh
 from infra.lock import DEV, LAYERS, LOCKS, ROOT, NotLockedError, lock
-from infra.packages import MACHINES, RUNTIMES, BundlingError, Target, default_runtime, read_pins
+from infra.packages import BundlingError, Target, read_pins, read_target
 from infra.stages import STAGES
 
 TAKE_BACK = f"git restore {' '.join(map(str, LOCKS))}"
@@ -62,10 +61,7 @@ def tell(before: State, after: State) -> Iterator[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m infra.upgrade", description="Locks and builds the newest.")
-    parser.add_argument("--runtime", choices=RUNTIMES, default=default_runtime())
-    parser.add_argument("--architecture", choices=list(MACHINES), default="x86_64")
-    target = Target(**vars(parser.parse_args(arguments)))
+    target = read_target(arguments, prog="python -m infra.upgrade", description="Locks and builds the newest.")
     print(f"Building what is locked, for {target.runtime} on {target.architecture} …", flush=True)
     try:
         before = _state(target)

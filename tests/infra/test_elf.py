@@ -12,7 +12,8 @@ import pytest
 
 from infra import elf, pruning, wheels
 from infra.app import ROOT
-from infra.bundling import LOCK, build
+from infra.bundling import build
+from infra.lock import LAYERS
 from infra.packages import MACHINES, Target, default_runtime, read_lock
 
 HEADER = 64
@@ -154,7 +155,7 @@ assert np.allclose(np.linalg.solve(a, a @ np.ones(50)), 1)
 def test_every_object_of_the_layers_is_mapped_as_it_came(architecture: str, tmp_path: Path) -> None:
     target = Target(runtime=default_runtime(), architecture=architecture)
     raw = tmp_path / "python"
-    wheels.install(raw, read_lock(ROOT / LOCK, target), target, lambda _: None)
+    wheels.install(raw, read_lock(ROOT / LAYERS, target), target, lambda _: None)
     pruning.prune(raw)
     came = {path.relative_to(raw): path for path in objects(raw)}
     built = {
