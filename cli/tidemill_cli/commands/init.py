@@ -16,7 +16,7 @@ from tidemill.spec import ModelSpec, Quality, model_name, parse_spec
 from tidemill.stages.assemble import assemble
 from tidemill.stages.columns import suggestions
 from tidemill.stages.metrics import METRICS, default_metric
-from tidemill.stages.partition import Partition, make_partition
+from tidemill.stages.partition import Partition, causes, make_partition
 from tidemill.stages.tables import open_table
 from tidemill_cli import specfile
 from tidemill_cli.console import Result, Table
@@ -128,17 +128,13 @@ def _bad_rows(partition: Partition, spec: ModelSpec) -> list[str]:
     bad, rows = partition.account["quarantined"], partition.account["rows_read"]
     if not bad:
         return []
-    reasons = "; ".join(
-        f"{entry['rows']:,} × " + (f"column {entry['column']!r} " if entry["column"] else "line ") + entry["reason"]
-        for entry in partition.account["reasons"][:5]
-    )
     verdict = "will be quarantined"
     if bad > spec.quality.max_rejected * rows:
         verdict = (
             f"cannot be used, more than the {spec.quality.max_rejected:.0%} allowed: an upload of this file will be "
             "refused unless it is corrected or quality.max_rejected is raised in the spec"
         )
-    return [f"{bad:,} of {rows:,} rows {verdict} ({reasons})"]
+    return [f"{bad:,} of {rows:,} rows {verdict} ({causes(partition.account['reasons'])})"]
 
 
 def _metric(partition: Partition) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet
 
 from tidemill.aws.paths import check_prefix, partition_prefix, version_prefix
-from tidemill.aws.registry import Item
+from tidemill.aws.registry import content_of
 from tidemill.errors import NotFound
 from tidemill_cli.cloud import Target
 from tidemill_cli.console import Result, Table
@@ -124,7 +124,7 @@ def _partition(target: Target, model: str, run: Run) -> str | None:
     if run.report and run.report.startswith("datasets/"):
         return run.report.rsplit("/", 1)[0] + "/"
     own = (item for item in target.registry.partitions(model) if item["run"] == run.run)
-    return next((partition_prefix(model, _content(item)) for item in own), None)
+    return next((partition_prefix(model, content_of(item)) for item in own), None)
 
 
 def _quarantine(target: Target, prefix: str) -> list[dict[str, Any]]:
@@ -151,10 +151,6 @@ def _verdict(target: Target, prefix: str) -> dict[str, Any]:
     }
     failed = [check["sentence"] for check in evaluation["checks"] if not check["passed"]]
     return summary | {"gate": "; ".join(failed) if failed else "passed every check"}
-
-
-def _content(item: Item) -> str:
-    return str(item["sk"]).removeprefix("PARTITION#")
 
 
 def _text(page: _Page, model: str, path: Path) -> list[str | Table]:

@@ -6,29 +6,22 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from tidemill.aws.objects import Objects
 from tidemill.aws.paths import dataset_prefix, partition_prefix
-from tidemill.encoding import Matrix
 from tidemill.schema import Schema
 from tidemill.spec import ModelSpec, parse_spec
 from tidemill.stages import npy
-from tidemill.stages.dataset import Dataset, Part, StoredPart, gather
+from tidemill.stages.dataset import Dataset, Part, Rows, StoredPart, gather
 
 
 @dataclass(frozen=True)
-class StoredDataset:
-    """See `tidemill.stages.dataset.Rows`; `facts` is dataset.json as it was written."""
+class StoredDataset(Rows):
+    """`facts` is dataset.json as it was written."""
 
     schema: Schema
     spec: ModelSpec
     names: tuple[str, ...]
-    matrix: Matrix
-    target: npt.NDArray[np.float64]
-    held_out: npt.NDArray[np.bool_]
-    keys: npt.NDArray[np.uint64]
-    moments: npt.NDArray[np.int64] | None
     facts: dict[str, Any]
 
     @property
@@ -73,14 +66,10 @@ def load(objects: Objects, model: str, name: str) -> StoredDataset:
         timed=facts["cutoff"] is not None,
     )
     return StoredDataset(
+        **vars(rows),
         schema=Schema.from_json(facts["schema"]),
         spec=parse_spec(facts["spec"]),
         names=names,
-        matrix=rows.matrix,
-        target=rows.target,
-        held_out=rows.held_out,
-        keys=rows.keys,
-        moments=rows.moments,
         facts=facts,
     )
 

@@ -170,7 +170,9 @@ def _join(
     for attempt in range(_TRIES):
         newest = registry.schema(model)
         others = [item for item in registry.partitions(model) if content_of(item) != source.content]
-        before = _before(model, newest, others, stores)
+        profiles = _profiles(model, others, stores)
+        before = _before(newest, others, profiles, stores)
+        previous = profiles[before.previous].to_json() if before and before.previous else None
         try:
             if made is None or made[0] != newest:
                 table = open_table(source.path, source.name)
@@ -179,12 +181,15 @@ def _join(
                 made = newest, partition
             partition = made[1]
             if partition.invalid:
-                return _refuse(model, source, partition, partition.invalid, before, stores)
-            parts = [*_parts(model, _within(others, spec, now), stores, folder), partition.part(source.content)]
+                return _refuse(model, source, partition, partition.invalid, previous, stores)
+            parts = [
+                *_parts(model, _within(others, spec, now), profiles, stores, folder),
+                partition.part(source.content),
+            ]
             dataset = _assembled(parts, partition.schema, spec, folder / f"index-{attempt}", new=True)
         except InvalidInput as error:
-            return _refuse(model, source, made[1] if made else None, error.problems, before, stores)
-        _write_partition(model, source, partition, before, stores)
+            return _refuse(model, source, made[1] if made else None, error.problems, previous, stores)
+        _write_partition(model, source, partition, previous, stores)
         new_key = _write_schema(model, dataset.model_schema, stores)
         if new_key != newest and not registry.move_schema(model, newest, new_key):
             continue
@@ -214,7 +219,8 @@ def _only_accepted(
     if newest is None or not items:
         raise InvalidUpload(f"model {model!r} has no accepted data to train on: upload a file first")
     schema = same_model(Schema.from_json(stores.data.get_json(newest)), spec)
-    parts = _parts(model, _within(items, spec, now), stores, folder)
+    kept = _within(items, spec, now)
+    parts = _parts(model, kept, _profiles(model, kept, stores), stores, folder)
     dataset = _assembled(parts, schema, spec, folder / "index", new=False)
     return _store(claimed, dataset, parts, text, spec, stores, report="")
 
@@ -231,26 +237,28 @@ def _assembled(parts: Sequence[Part], schema: Schema, spec: ModelSpec, folder: P
     return dataset
 
 
-def _before(model: str, newest: str | None, items: Sequence[Item], stores: Stores) -> Before | None:
+def _before(
+    newest: str | None, items: Sequence[Item], profiles: Mapping[str, Profile], stores: Stores
+) -> Before | None:
     """What is known of the rows that were accepted, from their sketches alone."""
     if newest is None:
         return None
-    profiles = [_profile(model, content_of(item), stores) for item in items]
     uploads = [content_of(item) for item in items if item.get("kind") == "upload"]
     return Before(
         Schema.from_json(stores.data.get_json(newest)),
-        reduce(merge, profiles, Profile(0, {})),
+        reduce(merge, profiles.values(), Profile(0, {})),
         uploads[-1] if uploads else None,
         len(items),
     )
 
 
-def _profile(model: str, content: str, stores: Stores) -> Profile:
-    return Profile.from_json(stores.data.get_json(f"{partition_prefix(model, content)}profile.json"))
-
-
-def _previous(model: str, before: Before | None, stores: Stores) -> dict[str, Any] | None:
-    return _profile(model, before.previous, stores).to_json() if before and before.previous else None
+def _profiles(model: str, items: Sequence[Item], stores: Stores) -> dict[str, Profile]:
+    """By the content that names the partition."""
+    contents = [content_of(item) for item in items]
+    documents = stores.data.get_many(f"{partition_prefix(model, content)}profile.json" for content in contents)
+    return {
+        content: Profile.from_json(json.loads(document)) for content, document in zip(contents, documents, strict=True)
+    }
 
 
 def _within(items: Sequence[Item], spec: ModelSpec, now: datetime) -> list[Item]:
@@ -267,11 +275,14 @@ def _within(items: Sequence[Item], spec: ModelSpec, now: datetime) -> list[Item]
     return kept[::-1]
 
 
-def _parts(model: str, items: Sequence[Item], stores: Stores, folder: Path) -> list[Part]:
-    return [_stored_part(model, content_of(item), stores, folder / "parts" / content_of(item)) for item in items]
+def _parts(
+    model: str, items: Sequence[Item], profiles: Mapping[str, Profile], stores: Stores, folder: Path
+) -> list[Part]:
+    contents = map(content_of, items)
+    return [_stored_part(model, one, profiles[one], stores, folder / "parts" / one) for one in contents]
 
 
-def _stored_part(model: str, content: str, stores: Stores, folder: Path) -> Part:
+def _stored_part(model: str, content: str, profile: Profile, stores: Stores, folder: Path) -> Part:
     """Its files are fetched when they are needed, once."""
     prefix = partition_prefix(model, content)
     facts = stores.data.get_json(f"{prefix}part.json")
@@ -283,12 +294,12 @@ def _stored_part(model: str, content: str, stores: Stores, folder: Path) -> Part
             stores.data.download(f"{prefix}{name}", path)
         return path
 
-    return Part(
-        content, tuple(facts["names"]), facts["rows"], _profile(model, content, stores), facts["examples"], fetch
-    )
+    return Part(content, tuple(facts["names"]), facts["rows"], profile, facts["examples"], fetch)
 
 
-def _write_partition(model: str, source: _Source, partition: Partition, before: Before | None, stores: Stores) -> None:
+def _write_partition(
+    model: str, source: _Source, partition: Partition, previous: Mapping[str, Any] | None, stores: Stores
+) -> None:
     """part.json is written last: a partition that has one is whole."""
     prefix = partition_prefix(model, source.content)
     for name in partition.files:
@@ -296,7 +307,6 @@ def _write_partition(model: str, source: _Source, partition: Partition, before: 
     stores.data.put_json(f"{prefix}profile.json", partition.profile.to_json())
     if source.prediction_ids:
         stores.data.put_json(f"{prefix}predictions.json", source.prediction_ids)
-    previous = _previous(model, before, stores)
     _write_report(prefix, partition.account, partition.profile.to_json(), partition.shown, previous, stores)
     stores.data.put_json(
         f"{prefix}part.json",
@@ -309,7 +319,7 @@ def _refuse(
     source: _Source,
     partition: Partition | None,
     problems: Sequence[str],
-    before: Before | None,
+    previous: Mapping[str, Any] | None,
     stores: Stores,
 ) -> Prepared:
     """Write the account, the quarantine and the report of what was not accepted."""
@@ -335,7 +345,7 @@ def _refuse(
         if quarantine in partition.files:
             stores.data.upload(partition.folder / quarantine, f"{prefix}{quarantine}")
     account |= {"accepted": 0, "invalid": list(problems)}
-    _write_report(prefix, account, profile, shown, _previous(model, before, stores), stores)
+    _write_report(prefix, account, profile, shown, previous, stores)
     return Prepared("invalid", reasons=list(problems), report=f"{prefix}report.html")
 
 

@@ -42,9 +42,10 @@ def run(request: ValidateRequest, stores: Stores) -> Judged:
     graph = _graph(best.prefix, facts, f"candidate {best.candidate} of run {request.run}", stores)
     champion = _champion(request.model, stores)
     version = stores.registry.version_for(request.model, request.run)
-    evaluation = _judge(request, data, facts, graph, champion, version, stores)
+    model = OnnxModel(graph)
+    evaluation = _judge(request, data, facts, graph, model, champion, version, stores)
     prefix = version_prefix(request.model, version)
-    _write_version(request, data, best, facts, graph, evaluation, prefix, stores)
+    _write_version(request, data, best, facts, graph, model, evaluation, prefix, stores)
     stores.registry.put_version(
         request.model,
         version,
@@ -104,11 +105,11 @@ def _judge(
     data: StoredDataset,
     facts: Document,
     graph: bytes,
+    model: OnnxModel,
     champion: _Champion | None,
     version: int,
     stores: Stores,
 ) -> Document:
-    model = OnnxModel(graph)
     measure = metric(facts["metric"], data.schema.task)
     rows = _held_out(data, data.held_out)
     answers = evaluate.answer(model, data.schema, rows)
@@ -208,6 +209,7 @@ def _write_version(
     best: Candidate,
     facts: Document,
     graph: bytes,
+    model: OnnxModel,
     evaluation: Document,
     prefix: str,
     stores: Stores,
@@ -215,7 +217,7 @@ def _write_version(
     """manifest.json is written last: a version that has one is whole."""
     models = stores.models
     examples = {entry["at"]: entry["row"] for entry in data.facts["examples"]}
-    golden = json.dumps(evaluate.golden_rows(OnnxModel(graph), data.matrix, examples)).encode()
+    golden = json.dumps(evaluate.golden_rows(model, data.matrix, examples)).encode()
     profile = stores.data.get(f"{dataset_prefix(request.model, request.prepared.dataset)}profile.json")
     models.put(f"{prefix}model.onnx", graph)
     models.copy(f"{best.prefix}model.joblib", f"{prefix}model.joblib")
