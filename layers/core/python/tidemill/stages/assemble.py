@@ -247,5 +247,5 @@ def _examples(parts: Sequence[Part], state: State, schema: Schema) -> tuple[tupl
         found += [(start + int(entry["at"]), entry["row"]) for entry in part.examples]
         start += part.rows
     found = [(int(np.count_nonzero(state[:at])), row) for at, row in found if state[at] != LEFT_OUT]
-    chosen = np.unique(np.linspace(0, len(found) - 1, min(EXAMPLES, len(found))).astype(int)).tolist()
+    chosen = npy.spread(len(found), EXAMPLES).tolist()
     return tuple((found[i][0], {c.name: found[i][1].get(c.name) for c in schema.features}) for i in chosen)

@@ -15,6 +15,7 @@ from tidemill.schema import Column, Levels, Schema
 from tidemill.stages.classes import class_codes
 from tidemill.stages.columns import Parsed, Values, arrow_type, read
 from tidemill.stages.model_schema import listed
+from tidemill.stages.npy import spread
 from tidemill.stages.rowhash import hash_rows
 from tidemill.stages.tables import Block, Chunk, Rejected, Table
 
@@ -78,14 +79,13 @@ class Plan:
 
 @dataclass(frozen=True)
 class Cleaned:
-    """What came of a block. Rows of all but `rejected` are the usable ones; `rows` are their numbers in the block.
+    """What came of a block. Rows of all but `rejected` are the usable ones.
 
     `unknown` has the categorical columns with values that the plan's vocabulary lacks. `examples` are rows, by their
     place among the usable ones, as JSON requests would have them.
     """
 
     rows_read: int
-    rows: npt.NDArray[np.int64]
     rejected: pa.Table
     table: pa.Table
     matrix: Matrix
@@ -98,7 +98,7 @@ class Cleaned:
 
     @property
     def usable(self) -> int:
-        return len(self.rows)
+        return len(self.hashes)
 
 
 def clean(table: Table, block: Block, plan: Plan) -> Cleaned:
@@ -112,15 +112,13 @@ def clean(table: Table, block: Block, plan: Plan) -> Cleaned:
             rejected.append(_rejected(chunk, parsed[column.name], mask, column.name, reason))
     kept = None if not unusable.any() else ~unusable
     values = {name: _kept(one.values, kept) for name, one in parsed.items()}
-    rows = chunk.numbers if kept is None else chunk.numbers[kept]
-    matrix = encode(plan.encoded, values, len(rows))
+    rows = int((~unusable).sum())
     time = plan.schema.of_role("time")
     return Cleaned(
-        rows_read=len(chunk.numbers) + len({entry.row for entry in chunk.rejected}),
-        rows=rows,
+        rows_read=chunk.rows_read,
         rejected=pa.concat_tables(rejected),
         table=pa.table([_arrow(c, chunk, parsed[c.name], kept) for c in plan.columns], schema=plan.parquet),
-        matrix=matrix,
+        matrix=encode(plan.encoded, values, rows),
         unknown=_unknown(plan.encoded, values),
         target=values[plan.schema.target.name],
         moments=values[time.name].astype(np.int64) if time else None,
@@ -128,7 +126,7 @@ def clean(table: Table, block: Block, plan: Plan) -> Cleaned:
         summaries=summarised(plan, values),
         examples=[
             (row, {c.name: write_value(c, _value(values[c.name], row)) for c in plan.encoded.columns})
-            for row in np.unique(np.linspace(0, len(rows) - 1, min(EXAMPLES, len(rows))).astype(int)).tolist()
+            for row in spread(rows, EXAMPLES).tolist()
         ],
     )
 
@@ -184,10 +182,8 @@ def _arrow(column: Column, chunk: Chunk, parsed: Parsed, kept: npt.NDArray[np.bo
     kind = _PARQUET[column.kind]
     if parsed.bad.any() or array.type not in (kind, pa.timestamp("us")):
         array = pa.array(values, mask=missing(values))
-        array = array.cast(kind) if column.kind != "datetime" else array
-    elif column.kind != "datetime" and not array.type.equals(kind):
-        array = array.cast(kind)
-    array = array.view(kind) if column.kind == "datetime" and array.type == pa.timestamp("us") else array
+    # Moments without a zone are in UTC already.
+    array = array.view(kind) if column.kind == "datetime" else array.cast(kind)
     return array if kept is None else array.filter(pa.array(kept))
 
 

@@ -19,6 +19,7 @@ from tidemill import written
 from tidemill.encoding import FALSE_WORDS, LARGEST, NULL_WORDS, TRUE_WORDS
 from tidemill.schema import Column, Levels
 from tidemill.spec import Kind, column_key, toml_text
+from tidemill.stages.npy import spread
 
 ENOUGH = 0.95
 """Share of a column's values that must be of a kind for the column to be; the others are then bad values."""
@@ -119,7 +120,7 @@ def read(array: pa.Array | pa.ChunkedArray, column: Column) -> Parsed:
 
     reader = _texts_of_ids if column.role == "id" else _READERS[column.kind]
     values, bad = reader(array, column)
-    return Parsed(values, bad, _expected(column), text)
+    return Parsed(values, bad, expected(column), text)
 
 
 def parse(column: pa.Array | pa.ChunkedArray, of: Kind | Column) -> Parsed:
@@ -140,8 +141,7 @@ class _Sample:
         self.complete = text.null_count == 0
         self.text = text.drop_null()
         self.count = len(self.text)
-        spread = np.linspace(0, self.count - 1, min(_SAMPLE, self.count)).astype(np.int64)
-        self.few = self.text.take(pa.array(spread))
+        self.few = self.text.take(pa.array(spread(self.count, _SAMPLE)))
         self._shares: dict[str, float] = {}
 
     def share(self, pattern: str) -> float:
@@ -299,7 +299,8 @@ def _marks(texts: Sequence[str]) -> Iterator[Mapping[str, str]]:
             yield {key: mark for key, mark in (("decimal", decimal), ("thousands", thousands), ("unit", unit)) if mark}
 
 
-def _expected(column: Column) -> str:
+def expected(column: Column) -> str:
+    """What a value is not that is bad, as an error says it."""
     if column.role == "id" or column.kind == "categorical":
         return "text"
     if column.kind == "numeric":

@@ -18,6 +18,7 @@ from tidemill.schema import Levels, Schema, mixed
 from tidemill.stages.classes import class_codes
 from tidemill.stages.drift import FEW_VALUES
 from tidemill.stages.evolution import Finding
+from tidemill.stages.npy import spread
 
 SAMPLE = 50_000
 """Rows looked at, evenly spread."""
@@ -124,7 +125,7 @@ def _sample(columns: Mapping[str, Any]) -> dict[str, Values]:
     rows = max((_rows(values) for values in columns.values()), default=0)
     if rows <= SAMPLE:
         return columns
-    at = np.linspace(0, rows - 1, SAMPLE).astype(np.int64)
+    at = spread(rows, SAMPLE)
     return {
         name: Levels(values.codes[at], values.names) if isinstance(values, Levels) else values[at]
         for name, values in columns.items()

@@ -1,6 +1,5 @@
 """A model's schema: as its first upload shows it, as a newer spec sees it, and as a later upload extends it."""
 
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from tidemill.errors import InvalidSpec, InvalidUpload
+from tidemill.profile import level_counts
 from tidemill.schema import Column, Levels, Role, Schema, extend
 from tidemill.spec import ColumnSpec, ModelSpec, Task
 from tidemill.stages.classes import class_texts
@@ -126,8 +126,7 @@ def _with_categories(column: Column, table: Table) -> Column:
     if column.kind != "categorical" or column.role not in ("feature", "excluded") or column.name not in table.names:
         return column
     values: Levels = read(table.head.columns[column.name], column).values
-    times = np.bincount(values.codes[values.codes >= 0], minlength=len(values.names))
-    counts = Counter({name: int(n) for name, n in zip(values.names, times, strict=True) if n})
+    counts = level_counts(values, column.kind)
     rows = counts.total()
     if not column.vocabulary and len(counts) > max(20, _FREE_TEXT * rows):
         note = f"{len(counts):,} different values in {rows:,} rows are an id or free text"

@@ -52,6 +52,11 @@ class Writer:
         return header
 
 
+def spread(rows: int, most: int) -> npt.NDArray[np.int64]:
+    """Places of at most so many rows, evenly over all of them."""
+    return np.linspace(0, rows - 1, min(most, rows)).astype(np.int64)
+
+
 def windows(path: Path, rows: int = WINDOW) -> Iterator[npt.NDArray[Any]]:
     """The array of a file, so many rows at a time."""
     with path.open("rb") as file:

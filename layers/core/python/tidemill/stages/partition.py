@@ -20,13 +20,13 @@ import pyarrow.parquet
 
 from tidemill.encoding import MISSING, UNKNOWN
 from tidemill.errors import InvalidInput, InvalidUpload
-from tidemill.profile import Profile, ProfileBuilder, profile
+from tidemill.profile import Profile, ProfileBuilder, level_counts, profile
 from tidemill.schema import Column, Levels, Schema, extend
 from tidemill.spec import ModelSpec
 from tidemill.stages import npy
-from tidemill.stages.classes import class_codes
+from tidemill.stages.classes import class_codes, class_texts
 from tidemill.stages.clean import EXAMPLES, Cleaned, Plan, clean, summarised
-from tidemill.stages.columns import ENOUGH, Values, read
+from tidemill.stages.columns import ENOUGH, Values, expected, read
 from tidemill.stages.dataset import Part
 from tidemill.stages.evolution import Finding, Misread, compare_header, compare_profiles, heaviest_first
 from tidemill.stages.leakage import find, redundant
@@ -203,8 +203,9 @@ class _Target:
             places = np.array([self.seen.get(name, -1) for name in values.names], dtype=np.float64)
             return places[values.codes]
         if len(self.seen) <= MAX_CLASSES:
-            for value in np.unique(values).tolist():
-                self.seen.setdefault(value if self._column.kind == "numeric" else _word(value), len(self.seen))
+            found = np.unique(values)
+            for value in (found if self._column.kind == "numeric" else class_texts(found, "boolean")).tolist():
+                self.seen.setdefault(value, len(self.seen))
         return np.asarray(values, dtype=np.float64)
 
     def codes(self, raw: npt.NDArray[np.float64], schema: Schema) -> npt.NDArray[np.float64]:
@@ -215,10 +216,6 @@ class _Target:
             return class_codes(raw, self._column.kind, schema.classes)
         places = [schema.classes.index(str(name)) for name in self.seen]
         return np.asarray(np.array(places, dtype=np.float64)[raw.astype(np.int64)])
-
-
-def _word(value: float) -> str:
-    return "true" if value else "false"
 
 
 class _Work:
@@ -303,15 +300,15 @@ class _Work:
     def _learn(self, name: str, levels: Levels, matrix: npt.NDArray[np.float32]) -> None:
         """Codes for the categories that are new, in the order of their coming, while there is room."""
         vocabulary = self._vocabulary[name]
-        times = np.bincount(levels.codes[levels.codes >= 0], minlength=len(levels.names))
+        times = level_counts(levels, "categorical")
         codes = np.full(len(levels.names) + 1, UNKNOWN)
         codes[-1] = MISSING
         for place, level in enumerate(levels.names):
-            if level not in vocabulary and times[place]:
+            if level not in vocabulary and times[level]:
                 if len(vocabulary) < MAX_CATEGORIES:
                     vocabulary[level] = len(vocabulary)
                 else:
-                    self.overflowing[name] = self.overflowing.get(name, 0) + int(times[place])
+                    self.overflowing[name] = self.overflowing.get(name, 0) + times[level]
             codes[place] = vocabulary.get(level, UNKNOWN)
         matrix[:, self.plan.names.index(f"categorical:{name}")] = codes[levels.codes]
 
@@ -391,8 +388,8 @@ class _Work:
         return np.concatenate([rows for rows, _ in self._sample]), np.concatenate([raw for _, raw in self._sample])
 
     def examples(self) -> tuple[Mapping[str, Any], ...]:
-        chosen = np.unique(np.linspace(0, len(self._examples) - 1, min(EXAMPLES, len(self._examples))).astype(int))
-        return tuple({"at": self._examples[i][0], "row": self._examples[i][1]} for i in chosen.tolist())
+        chosen = npy.spread(len(self._examples), EXAMPLES).tolist()
+        return tuple({"at": self._examples[i][0], "row": self._examples[i][1]} for i in chosen)
 
     def reasons(self) -> dict[str, Any]:
         ranked = self.counts.most_common()
@@ -417,9 +414,9 @@ def _check_kinds(work: _Work, spec: ModelSpec) -> None:
     wrong = {
         column.name
         for column in work.plan.columns
-        if column.kind != "categorical" and not (column.name in spec.columns and spec.columns[column.name].kind)
-        for (name, reason), times in work.counts.items()
-        if name == column.name and reason.startswith("is not ") and times > (1 - ENOUGH) * work.rows_read
+        if column.kind != "categorical"
+        and not (column.name in spec.columns and spec.columns[column.name].kind)
+        and work.counts[column.name, f"is not {expected(column)}"] > (1 - ENOUGH) * work.rows_read
     }
     if wrong:
         raise _Misjudged(wrong)
@@ -446,12 +443,11 @@ def _of_file(table: Table, work: _Work, before: Before | None, duplicates: int, 
 
 def _misread(work: _Work) -> dict[str, Misread]:
     """Values that are not of their column's kind, of all rows read."""
+    wanted = {column.name: expected(column) for column in work.plan.columns}
     return {
-        entry["column"]: Misread(work.rows_read, entry["rows"], entry["reason"].removeprefix("is not "), entry["value"])
+        name: Misread(work.rows_read, entry["rows"], wanted[name], entry["value"])
         for entry in work.reasons()["reasons"]
-        if entry["column"]
-        and entry["reason"].startswith("is not ")
-        and "one of the model's classes" not in entry["reason"]
+        if (name := entry["column"]) in wanted and entry["reason"] == f"is not {wanted[name]}"
     }
 
 
@@ -483,6 +479,14 @@ def _decoded(column: Column, matrix: npt.NDArray[np.float32], names: Sequence[st
     return {column.name: values.astype(np.float64)}
 
 
+def causes(reasons: Sequence[Mapping[str, Any]]) -> str:
+    """The account's most frequent reasons, in words."""
+    return "; ".join(
+        f"{entry['rows']:,} × " + (f"column {entry['column']!r} " if entry["column"] else "line ") + entry["reason"]
+        for entry in reasons[:5]
+    )
+
+
 def _too_many_rejected(name: str, spec: ModelSpec, work: _Work, duplicates: int) -> list[str]:
     unusable = work.rows_read - work.rows - duplicates
     if work.rows and unusable <= spec.quality.max_rejected * work.rows_read:
@@ -490,15 +494,11 @@ def _too_many_rejected(name: str, spec: ModelSpec, work: _Work, duplicates: int)
     if not work.rows_read:
         return [f"{name} has a header and no rows"]
     account = work.reasons()["reasons"]
-    causes = [
-        f"{entry['rows']:,} × " + (f"column {entry['column']!r} " if entry["column"] else "line ") + entry["reason"]
-        for entry in account[:5]
-    ]
     first = min(account, key=lambda entry: entry["row"])
     where = f"row {first['row']}" if first["line"] is None else f"line {first['line']}"
     where += f", column {first['column']!r}" if first["column"] else ""
     return [
         f"{name}: {unusable:,} of {work.rows_read:,} rows cannot be used, more than the "
-        f"{spec.quality.max_rejected:.1%} that the spec allows ({'; '.join(causes)}; first at {where}, value "
+        f"{spec.quality.max_rejected:.1%} that the spec allows ({causes(account)}; first at {where}, value "
         f"{first['value']!r}): correct the file, or raise quality.max_rejected"
     ]

@@ -10,7 +10,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -46,7 +46,12 @@ _NUMBER = re.compile(r"\s*[+-]?[0-9.,]+\s*")
 
 
 def _cases(words: frozenset[str]) -> list[str]:
-    return sorted({case for word in words for case in (word, word.upper(), word.capitalize())} | {"NaN"} & words)
+    return sorted({case for word in words for case in (word, word.upper(), word.capitalize())})
+
+
+# NaN is how pandas and NumPy write it.
+_NULLS = [*_cases(NULL_WORDS), "NaN"]
+_TRUE, _FALSE = _cases(TRUE_WORDS), _cases(FALSE_WORDS)
 
 
 @dataclass(frozen=True)
@@ -255,9 +260,9 @@ class _CsvTable:
             pyarrow.csv.ConvertOptions(
                 column_types=types,
                 include_columns=list(types),
-                null_values=_cases(NULL_WORDS),
-                true_values=_cases(TRUE_WORDS),
-                false_values=_cases(FALSE_WORDS),
+                null_values=_NULLS,
+                true_values=_TRUE,
+                false_values=_FALSE,
                 strings_can_be_null=False,
             ),
         )
@@ -325,11 +330,11 @@ class _ParquetTable:
 
     @cached_property
     def _schema(self) -> pa.Schema:
-        with self._damage_told():
+        with _damage_told(self.name):
             return pyarrow.parquet.read_schema(self._path)
 
     def blocks(self) -> Iterator[Block]:
-        with self._damage_told(), pyarrow.parquet.ParquetFile(self._path, pre_buffer=False) as file:
+        with _damage_told(self.name), pyarrow.parquet.ParquetFile(self._path, pre_buffer=False) as file:
             for batch in file.iter_batches(_ROWS):
                 batch.validate(full=True)
                 if batch.num_rows:
@@ -339,22 +344,14 @@ class _ParquetTable:
         batch = cast("pa.RecordBatch", block.batch)
         return Chunk({name: batch.column(name) for name in types}, np.arange(1, batch.num_rows + 1), (), block)
 
-    def _damage_told(self) -> "_DamageTold":
-        return _DamageTold(self.name)
 
-
-class _DamageTold:
+@contextmanager
+def _damage_told(name: str) -> Iterator[None]:
     """What pyarrow raises of a damaged Parquet file, as one sentence."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _kind: object, error: BaseException | None, _where: object) -> None:
-        if isinstance(error, (pa.ArrowException, OSError, UnicodeDecodeError)):
-            raise InvalidUpload(f"{self._name} is a damaged Parquet file: {_first_line(error)}") from None
+    try:
+        yield
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise InvalidUpload(f"{name} is a damaged Parquet file: {_first_line(error)}") from None
 
 
 def _chunk_of(block: Block, names: Sequence[str], types: Mapping[str, pa.DataType]) -> Chunk:
