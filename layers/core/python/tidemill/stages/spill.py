@@ -20,6 +20,7 @@ _WINDOW_BITS = 20
 WINDOW = 1 << _WINDOW_BITS
 """Answers are read back for so many rows at a time: those of one answer lie between two multiples of it."""
 
+_FEW_BITS = np.uint64(0xFFFF)
 _SEEN = np.dtype([("hash", np.uint64), ("row", np.int64)])
 _ANSWER = np.dtype([("row", np.int64), ("place", np.int64)])
 
@@ -113,6 +114,10 @@ def _answers(seen: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
     again = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
     if not len(again):
         return np.empty(0, _ANSWER)
+    # Most rows are told from these by a few of their bits, much faster than they are looked up.
+    maybe = np.zeros(_FEW_BITS + 1, dtype=bool)
+    maybe[again & _FEW_BITS] = True
+    seen = seen[maybe[seen["hash"] & _FEW_BITS]]
     group = np.searchsorted(again, seen["hash"])
     repeated = again[np.minimum(group, len(again) - 1)] == seen["hash"]
     rows, group = seen["row"][repeated], group[repeated]

@@ -97,7 +97,7 @@ class Chunk:
     @cached_property
     def _starts(self) -> npt.NDArray[np.int64]:
         if not self.block.records:
-            return record_starts(self.block.data)
+            return record_starts(self.block.data, self.rows_read)
         starts = np.cumsum([0, *(record.lines for record in self.block.records[:-1])])
         return starts[[bool(record.text) and record.text != "\n" for record in self.block.records]]
 
@@ -230,7 +230,7 @@ class _CsvTable:
         numbers = np.arange(1, table.num_rows + len(gaps) + 1)
         if not gaps:
             return Chunk(columns, numbers, (), block)
-        lines = record_starts(block.data)[np.array(sorted(gaps)) - 1] + block.line
+        lines = record_starts(block.data, len(numbers))[np.array(sorted(gaps)) - 1] + block.line
         rejected = tuple(
             Rejected(
                 row.number,

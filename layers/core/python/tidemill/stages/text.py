@@ -11,6 +11,7 @@ from typing import BinaryIO, TypeVar, cast
 import pyarrow as pa
 
 from tidemill.errors import InvalidUpload
+from tidemill.stages.records import line_ends
 
 PIECE = 8_000_000
 LARGEST_UNPACKED = 8_000_000_000
@@ -87,7 +88,7 @@ class Text:
             if piece:
                 piece = self._clean(piece, line)
                 yield line, piece
-                line += piece.count(b"\n")
+                line += line_ends(piece)
 
     def _clean(self, piece: bytes, line: int) -> bytes:
         if b"\r" in piece:
@@ -116,8 +117,8 @@ class Text:
         packed, unpacked = self._path.stat().st_size, 0
         try:
             with self._path.open("rb") as raw, self._opened(raw) as file:
-                # To the end of a line, so that most pieces need not be cut.
-                while data := file.read(size) + file.readline(_LONG_LINE):
+                take = _lines_of_packed if self.packing else _lines
+                while data := take(file, size):
                     unpacked += len(data)
                     if self.packing and (
                         unpacked > LARGEST_UNPACKED or (unpacked > _SUSPECT and unpacked > _RATIO * packed)
@@ -143,6 +144,20 @@ class Text:
             stream = pa.CompressedInputStream(pa.PythonFile(raw), "zstd")
             return cast("BinaryIO", io.BufferedReader(stream, 1 << 20))
         return raw
+
+
+def _lines(file: BinaryIO, size: int) -> bytes:
+    """To the end of a line, so that most pieces need not be cut. It is looked for first: to append is to copy."""
+    start = file.tell()
+    file.seek(size, io.SEEK_CUR)
+    rest = len(file.readline(_LONG_LINE))
+    file.seek(start)
+    return file.read(size + rest)
+
+
+def _lines_of_packed(file: BinaryIO, size: int) -> bytes:
+    """As `_lines`, where going back means to unpack again."""
+    return file.read(size) + file.readline(_LONG_LINE)
 
 
 def with_last(items: Iterator[Item]) -> Iterator[tuple[Item, bool]]:
