@@ -20,7 +20,7 @@ import pyarrow.parquet
 
 from tidemill.encoding import MISSING, UNKNOWN
 from tidemill.errors import InvalidInput, InvalidUpload
-from tidemill.profile import Profile, ProfileBuilder, level_counts, profile
+from tidemill.profile import Profile, ProfileBuilder, Summary, level_counts, profile
 from tidemill.schema import Column, Levels, Schema, extend
 from tidemill.spec import ModelSpec
 from tidemill.stages import npy
@@ -342,28 +342,34 @@ class _Work:
         return copies
 
     def _compact(self, alive: npt.NDArray[np.bool_]) -> None:
-        for name in ("matrix", "keys", "raw", "moments"):
-            if (path := self._folder / f"{name}.npy").exists():
-                npy.filtered(path, alive)
+        paths = [self._folder / f"{name}.npy" for name in ("matrix", "keys", "raw", "moments")]
+        for _ in in_order(lambda path: npy.filtered(path, alive), filter(Path.exists, paths)):
+            pass
         path, new = self._folder / "part-0.parquet", self._folder / "part-0.new"
-        self._profile, start = ProfileBuilder(), 0
-        file = pyarrow.parquet.ParquetFile(path)
-        writer = _parquet_writer(new, self.plan.parquet, self.plan)
-        for group in range(file.num_row_groups):
-            table = file.read_row_group(group)
-            table = table.filter(pa.array(alive[start : start + (rows := table.num_rows)]))
-            start += rows
-            if table.num_rows:
+        self._profile = ProfileBuilder()
+        with _parquet_writer(new, self.plan.parquet, self.plan) as writer:
+            for table, summaries in in_order(self._kept, self._groups(path, alive)):
                 writer.write_table(table)
-                values = {c.name: read(table[c.name].combine_chunks(), c).values for c in self.plan.columns}
-                self._profile.add(summarised(self.plan, values))
-        writer.close()
-        file.close()
+                self._profile.add(summaries)
         new.replace(path)
         self._examples = [
             (int(np.count_nonzero(alive[:row])), example) for row, example in self._examples if alive[row]
         ]
         self.rows = int(alive.sum())
+
+    def _groups(self, path: Path, alive: npt.NDArray[np.bool_]) -> Iterator[tuple[pa.Table, npt.NDArray[np.bool_]]]:
+        start = 0
+        with pyarrow.parquet.ParquetFile(path) as file:
+            for group in range(file.num_row_groups):
+                table = file.read_row_group(group, use_threads=False)
+                kept = alive[start : (start := start + table.num_rows)]
+                if kept.any():
+                    yield table, kept
+
+    def _kept(self, group: tuple[pa.Table, npt.NDArray[np.bool_]]) -> tuple[pa.Table, dict[str, Summary]]:
+        table = group[0].filter(pa.array(group[1])).combine_chunks()
+        values = {column.name: read(table[column.name], column).values for column in self.plan.columns}
+        return table, summarised(self.plan, values)
 
     def profile(self) -> Profile:
         return self._profile.profile(self.rows)
