@@ -13,7 +13,7 @@ from tests.unit.builders import prepare, values_of
 from tidemill.errors import InvalidInput, InvalidSpec
 from tidemill.schema import COPY_BITS, Schema, split_by_key
 from tidemill.spec import ModelSpec, parse_spec
-from tidemill.stages import npy
+from tidemill.stages import npy, tables
 from tidemill.stages.model_schema import MAX_CATEGORIES, same_model
 from tidemill.stages.partition import Partition
 
@@ -334,6 +334,11 @@ def test_what_would_be_another_model_is_refused(spec: str, expected: str) -> Non
     with pytest.raises(InvalidSpec) as caught:
         same_model(schema, parse_spec(spec))
     assert expected in str(caught.value)
+
+
+def test_text_of_more_rows_than_can_be_prepared_is_refused_when_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "MOST_ROWS", 20)
+    assert "data.csv has 30 rows or more, and 20 is the most" in refusal("x,y\n" + "1,0\n2,1\n" * 15)
 
 
 def test_damaged_parquet_that_still_opens_is_cleaned_or_refused() -> None:

@@ -442,6 +442,14 @@ def test_damaged_parquet_is_never_a_crash() -> None:
         assert table.head.rows_read == 2
 
 
+def test_parquet_of_more_rows_than_can_be_prepared_is_refused_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "MOST_ROWS", 1)
+    with pytest.raises(
+        InvalidUpload, match=r"data.parquet has 2 rows or more, and 1 is the most .*: upload it in parts"
+    ):
+        opened(PARQUET, "data.parquet")
+
+
 # Files that are no tables
 
 

@@ -41,7 +41,7 @@ from tidemill.stages.model_schema import (
 )
 from tidemill.stages.ordered import in_order
 from tidemill.stages.spill import WINDOW, Repeats, RowIndex, copy_keys
-from tidemill.stages.tables import Table
+from tidemill.stages.tables import Table, check_rows
 
 SHOWN = 200
 """Findings of the quarantine that the report shows."""
@@ -264,6 +264,7 @@ class _Work:
         if cleaned.rejected.num_rows:
             self._reject(cleaned.rejected)
         self.rows_read += cleaned.rows_read
+        check_rows(self._source, self.rows_read)
         if not cleaned.usable:
             return
         for name, levels in cleaned.unknown.items():

@@ -31,6 +31,8 @@ from tidemill.stages.text import Text, with_last
 
 LARGEST_HEADER = 5_000
 """Columns; to infer and judge each takes a millisecond and more."""
+MOST_ROWS = 50_000_000
+"""With all that is made of them they fill a function's disk. A few bytes of Parquet can hold billions."""
 _ROWS = 1 << 16
 _SHOWN = 200
 _PARQUET_MAGIC = b"PAR1"
@@ -148,6 +150,14 @@ def open_table(path: Path, name: str) -> Table:
             f"{name} is one JSON document: upload JSON Lines, one object a line (jq -c '.[]' makes them of an array)"
         )
     return _checked(_JsonTable(text, name) if start == b"{" else _CsvTable(text, name, first))
+
+
+def check_rows(name: str, rows: int) -> None:
+    if rows > MOST_ROWS:
+        raise InvalidUpload(
+            f"{name} has {rows:,} rows or more, and {MOST_ROWS:,} is the most that one function can prepare: upload it "
+            "in parts, one after the other; a model learns from all of them"
+        )
 
 
 def _checked(table: Table) -> Table:
@@ -319,6 +329,8 @@ class _ParquetTable:
 
     def __init__(self, path: Path, name: str) -> None:
         self.name, self._path = name, path
+        with _damage_told(name):
+            check_rows(name, pyarrow.parquet.read_metadata(path).num_rows)
         start = list(islice(self.blocks(), 2))
         self.whole = len(start) < 2
         self.names = tuple(self._schema.names)
