@@ -29,6 +29,7 @@ from infra.lock import LAYERS, ROOT
 from infra.packages import (
     DEPENDENCY_LAYERS,
     MACHINES,
+    OWN_LAYERS,
     RUNTIMES,
     BundlingError,
     Target,
@@ -61,7 +62,7 @@ class LayersTooLargeError(BundlingError):
 
 @dataclass(frozen=True)
 class Bundle:
-    """By layer: its folder, its packages' bytes, and a digest of what it holds. `core` is one package, `tidemill`.
+    """By layer: its folder, its packages' bytes, and a digest of what it holds. Our own are one package each.
 
     `byte_code` is the version of the Python that compiled it, if one did.
     """
@@ -87,14 +88,14 @@ def build(target: Target, root: Path = ROOT) -> Bundle:
         compiler = _Compiler.find(target)
         name = f"{target.runtime}-{target.architecture}-{_digest(root, compiler)}"
         built = kept.once(place / name, lambda folder: _build(folder, root, roots, target, compiler), _tell)
-        source = root / "layers" / "core"
-        name = f"core-{target.runtime}-{_digest_core(source, compiler)}"
-        core = kept.once(place / name, lambda folder: _build_core(folder, source, compiler), _tell)
+        own = {layer: _own_layer(layer, place, root, target, compiler) for layer in OWN_LAYERS}
     except OSError as error:
         raise BundlingError(_explain(error, target, place)) from error
-    contents = {**_read_contents(core), **_read_contents(built)}
+    contents = {
+        layer: content for folder in (*own.values(), built) for layer, content in _read_contents(folder).items()
+    }
     return Bundle(
-        folders={"core": core / "core", **{layer: built / layer for layer in DEPENDENCY_LAYERS}},
+        folders={layer: own.get(layer, built) / layer for layer in (*OWN_LAYERS, *DEPENDENCY_LAYERS)},
         packages={layer: content["packages"] for layer, content in contents.items()},
         digests={layer: content["digest"] for layer, content in contents.items()},
         byte_code=compiler.version if compiler else None,
@@ -208,12 +209,18 @@ def _build(
     _tell(f"built for {target}")
 
 
-def _build_core(folder: Path, source: Path, compiler: _Compiler | None) -> None:
-    core = folder / "core"
-    shutil.copytree(source, core, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
-    if compiler:
-        compiler.compile(core / "python")
-    _pack(folder, {"core": {"tidemill": _size(core)}})
+def _own_layer(layer: str, place: Path, root: Path, target: Target, compiler: _Compiler | None) -> Path:
+    """The folder that has a layer of our code, built if it is not kept: by itself, so that a change builds no other."""
+    source = root / "layers" / layer
+
+    def make(folder: Path) -> None:
+        shutil.copytree(source, folder / layer, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
+        if compiler:
+            compiler.compile(folder / layer / "python")
+        _pack(folder, {layer: {OWN_LAYERS[layer]: _size(folder / layer)}})
+
+    name = f"{layer}-{target.runtime}-{_digest_own(source, compiler)}"
+    return kept.once(place / name, make, _tell)
 
 
 def _pack(folder: Path, sizes: Mapping[str, Mapping[str, int]]) -> None:
@@ -287,7 +294,7 @@ def _digest(root: Path, compiler: _Compiler | None) -> str:
     return _hash([*_tools(compiler), *(path.read_bytes() for path in sources)])
 
 
-def _digest_core(source: Path, compiler: _Compiler | None) -> str:
+def _digest_own(source: Path, compiler: _Compiler | None) -> str:
     parts = [(str(path.relative_to(source)).encode(), path.read_bytes()) for path in _sources(source)]
     return _hash([*_tools(compiler), *(part for pair in parts for part in pair)])
 
@@ -307,14 +314,14 @@ def _hash(parts: Iterable[bytes]) -> str:
 def table(bundle: Bundle, target: Target, root: Path = ROOT) -> Iterator[str]:
     """Zipped are the layers; the code of a function is less than a kilobyte."""
     yield f"{target}, {f'byte code of Python {bundle.byte_code}' if bundle.byte_code else 'without byte code'}"
-    yield f"{'function':<12} {'layers':<26} {'packages':>8} {'unzipped':>12} {'zipped':>12} {'of the limit':>12}"
+    yield f"{'function':<12} {'layers':<36} {'packages':>8} {'unzipped':>12} {'zipped':>12} {'of the limit':>12}"
     for stage in STAGES:
         layers = stage.all_layers
         count = sum(len(bundle.packages[layer]) for layer in layers)
         weight = weigh(stage, bundle, root)
         zipped = sum(bundle.archive(layer).stat().st_size for layer in layers)
         share = f"{weight / LIMIT:.1%}"
-        yield f"{stage.name:<12} {' '.join(layers):<26} {count:>8} {weight:>12,} {zipped:>12,} {share:>12}"
+        yield f"{stage.name:<12} {' '.join(layers):<36} {count:>8} {weight:>12,} {zipped:>12,} {share:>12}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

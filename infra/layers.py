@@ -1,4 +1,4 @@
-"""The layers: `core` is our code, the others are locked third-party packages."""
+"""The layers: `core` and `estimators` are our code, the others are locked third-party packages."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from constructs import Construct
 from infra import bundling
 from infra.config import Environment
 from infra.functions import ARCHITECTURES, NOT_SHIPPED
-from infra.packages import DEPENDENCY_LAYERS
+from infra.packages import DEPENDENCY_LAYERS, OWN_LAYERS
 from infra.stages import Stage
 
 
@@ -47,5 +47,5 @@ class Layers(Construct):
             }
         return {
             layer: Code.from_asset(str(root / "layers" / layer), exclude=NOT_SHIPPED)
-            for layer in ("core", *DEPENDENCY_LAYERS)
+            for layer in (*OWN_LAYERS, *DEPENDENCY_LAYERS)
         }

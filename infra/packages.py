@@ -15,6 +15,8 @@ RUNTIMES = ("python3.12", "python3.13")
 MACHINES = {"x86_64": "x86_64", "arm64": "aarch64"}
 """Lambda's name of an architecture → that of Linux and of wheels."""
 
+OWN_LAYERS: Mapping[str, str] = {"core": "tidemill", "estimators": "tidemill_estimators"}
+"""A layer of our own code → the one package in it."""
 DEPENDENCY_LAYERS: Mapping[str, Sequence[str]] = {
     "powertools": (),
     "data": ("powertools",),

@@ -18,12 +18,13 @@ from packaging.utils import canonicalize_name
 
 from infra.bundling import build
 from infra.lock import LAYERS, ROOT
-from infra.packages import BundlingError, Target, read_pins, read_roots, read_target
+from infra.packages import DEPENDENCY_LAYERS, BundlingError, Target, read_pins, read_roots, read_target
 
 
 def write(target: Target, root: Path = ROOT) -> Path:
     """The file, beside what was built."""
-    folders = {layer: folder / "python" for layer, folder in build(target, root).folders.items() if layer != "core"}
+    built = build(target, root).folders
+    folders = {layer: built[layer] / "python" for layer in DEPENDENCY_LAYERS}
     document = describe(folders, target, root)
     file = root / ".tidemill" / f"sbom-{target.runtime}-{target.architecture}.json"
     file.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

@@ -35,8 +35,8 @@ STAGES = (
     ),
     Stage(
         name="train",
-        layers=("ml", "export"),
-        environment=("DATA_BUCKET", "MODEL_BUCKET"),
+        layers=("ml", "export", "estimators"),
+        environment=("DATA_BUCKET", "MODEL_BUCKET", "REGISTRY_TABLE"),
         timeout=900,
         memory=4096,
     ),

@@ -14,7 +14,10 @@ AT_ONCE = [*PYTEST, "--numprocesses", "2"]
 STEPS: Sequence[tuple[str, Sequence[str]]] = (
     ("static: ruff check", ["ruff", "check", "."]),
     ("static: ruff format", ["ruff", "format", "--check", "."]),
-    ("static: mypy", ["mypy", "layers/core/python", "functions", "cli", "infra", "examples", "tests"]),
+    (
+        "static: mypy",
+        ["mypy", "layers/core/python", "layers/estimators/python", "functions", "cli", "infra", "examples", "tests"],
+    ),
     ("static: import-linter", ["lint-imports"]),
     ("unit", [*AT_ONCE, "tests/unit"]),
     ("integration", [*AT_ONCE, "tests/integration"]),

@@ -67,7 +67,7 @@ class Walk:
             self.trouble = f"{call}: {error}"
 
     def _go_without(self, stage: Stage, call: Call, layers: Mapping[str, Path]) -> None:
-        for layer in stage.all_layers[1:]:
+        for layer in (layer for layer in stage.all_layers if layer in DEPENDENCY_LAYERS):
             for library in self.bundle.packages[layer]:
                 if (layer, library) in self.missed:
                     continue

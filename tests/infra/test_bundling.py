@@ -13,7 +13,7 @@ import pytest
 
 from infra import archive, bundling, elf
 from infra.bundling import BUDGET, Bundle, LayersTooLargeError, build, check, find_compiler, table
-from infra.packages import DEPENDENCY_LAYERS, BundlingError, LockError, Target
+from infra.packages import DEPENDENCY_LAYERS, OWN_LAYERS, BundlingError, LockError, Target
 from tests.infra.test_elf import CODE, assemble
 
 # Not a runtime of Lambda where 3.11 tests, but the one Python that is surely here to compile.
@@ -63,11 +63,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         make_wheel(wheels, "wide", {"wide.py": "import base\n"}, requires="base"),
     ]
     root = tmp_path / "project"
-    for layer in ("core", *DEPENDENCY_LAYERS):
+    for layer in (*OWN_LAYERS, *DEPENDENCY_LAYERS):
         (root / "layers" / layer / "python").mkdir(parents=True)
     for layer, package in {"powertools": "", "data": "base", "ml": "base", "export": "wide", "serve": "wide"}.items():
         (root / "layers" / layer / "requirements.in").write_text(f"{package}\n")
     (root / "layers" / "core" / "python" / "ours.py").write_text("VALUE = 2\n")
+    (root / "layers" / "estimators" / "python" / "own.py").write_text("VALUE = 4\n")
     (root / "requirements").mkdir()
     (root / "requirements" / "layers.txt").write_text("\n".join(lines))
     return root
@@ -78,7 +79,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def of_size(**layers: int) -> Bundle:
-    every = {"core": 0, **dict.fromkeys(DEPENDENCY_LAYERS, 0), **layers}
+    every = {**dict.fromkeys((*OWN_LAYERS, *DEPENDENCY_LAYERS), 0), **layers}
     packages = {layer: {f"of-{layer}": size} for layer, size in every.items()}
     return Bundle(folders={}, packages=packages, digests={}, byte_code=None)
 
@@ -103,6 +104,7 @@ def test_packages_lie_in_their_layers_without_repeating_what_is_beneath(project:
     bundle = build(TARGET, project)
     assert {layer: set(packages) for layer, packages in bundle.packages.items()} == {
         "core": {"tidemill"},
+        "estimators": {"tidemill_estimators"},
         "powertools": set(),
         "data": {"base"},
         "ml": {"base"},
@@ -129,8 +131,9 @@ def test_modules_are_compiled_for_good(project: Path) -> None:
         assert int.from_bytes(compiled.read_bytes()[4:8], "little") == 0b01
 
 
-def test_our_own_layer_is_compiled_too(project: Path) -> None:
-    assert [name for name in files(build(TARGET, project).folders["core"]) if name.endswith(".pyc")]
+@pytest.mark.parametrize("layer", OWN_LAYERS)
+def test_our_own_layers_are_compiled_too(project: Path, layer: str) -> None:
+    assert [name for name in files(build(TARGET, project).folders[layer]) if name.endswith(".pyc")]
 
 
 def test_same_lock_gives_the_same_bytes(project: Path) -> None:
@@ -152,7 +155,7 @@ def test_zip_of_a_layer_has_all_of_its_folder(project: Path) -> None:
 def test_layers_of_other_content_have_other_digests(project: Path) -> None:
     digests = build(TARGET, project).digests
     assert digests["data"] == digests["ml"], "base alone"
-    assert len({digests[layer] for layer in ("core", "powertools", "data", "export", "serve")}) == 5
+    assert len({digests[layer] for layer in digests.keys() - {"ml"}}) == len(digests) - 1
 
 
 def test_second_build_takes_what_is_kept_without_a_word(
@@ -165,11 +168,12 @@ def test_second_build_takes_what_is_kept_without_a_word(
     assert capsys.readouterr() == ("", "")
 
 
-def test_change_of_our_code_builds_our_layer_only(project: Path) -> None:
+@pytest.mark.parametrize("changed", OWN_LAYERS)
+def test_change_of_our_code_builds_its_layer_only(project: Path, changed: str) -> None:
     first = build(TARGET, project).folders
-    (project / "layers" / "core" / "python" / "ours.py").write_text("VALUE = 3\n")
+    (project / "layers" / changed / "python" / "new.py").write_text("VALUE = 3\n")
     second = build(TARGET, project).folders
-    assert {layer for layer in first if first[layer] != second[layer]} == {"core"}
+    assert {layer for layer in first if first[layer] != second[layer]} == {changed}
 
 
 def test_builds_of_two_targets_stand_beside_each_other(project: Path) -> None:
@@ -258,7 +262,7 @@ def test_function_that_lambda_would_refuse_is_named_with_its_biggest_packages(tm
         check(of_size(ml=200_000_000, export=62_144_001), tmp_path)
     assert str(caught.value) == (
         "train unzips to 262,144,001 bytes, 1 over the limit of 262,144,000; its biggest packages: "
-        "of-ml 200.0 MB, of-export 62.1 MB, of-powertools 0.0 MB, of-core 0.0 MB"
+        "of-ml 200.0 MB, of-export 62.1 MB, of-powertools 0.0 MB, of-estimators 0.0 MB, of-core 0.0 MB"
     )
 
 
@@ -284,11 +288,11 @@ def test_table_tells_of_each_function_and_of_the_byte_code(project: Path) -> Non
     heading, _, *rows = table(bundle, TARGET, project)
     assert heading.startswith(f"{TARGET}, byte code of Python {sys.version_info.major}.{sys.version_info.minor}.")
     (train,) = (row.split() for row in rows if row.startswith("train"))
-    layers = ("core", "powertools", "ml", "export")
+    layers = ("core", "powertools", "ml", "export", "estimators")
     unzipped = sum(bundle.size(layer) for layer in layers)
     zipped = sum(len(zips(bundle)[layer]) for layer in layers)
-    # tidemill, base and wide.
-    assert train == ["train", *layers, "3", f"{unzipped:,}", f"{zipped:,}", "0.0%"]
+    # tidemill, base, wide and tidemill_estimators.
+    assert train == ["train", *layers, "4", f"{unzipped:,}", f"{zipped:,}", "0.0%"]
 
 
 def test_table_says_that_there_is_no_byte_code(project: Path) -> None:

@@ -10,9 +10,9 @@ from infra.app import NO_BUNDLING
 from infra.bundling import Bundle, LayersTooLargeError
 from infra.config import ENVIRONMENTS
 from infra.layers import Layers
-from infra.packages import DEPENDENCY_LAYERS
+from infra.packages import DEPENDENCY_LAYERS, OWN_LAYERS
 
-LAYERS = ("core", *DEPENDENCY_LAYERS)
+LAYERS = (*OWN_LAYERS, *DEPENDENCY_LAYERS)
 
 
 @pytest.fixture

@@ -9,7 +9,17 @@ import pytest
 from packaging.utils import canonicalize_name
 
 from infra.app import ROOT
-from infra.packages import DEPENDENCY_LAYERS, LockError, Target, check_lock, deal, read_lock, read_pins, read_roots
+from infra.packages import (
+    DEPENDENCY_LAYERS,
+    OWN_LAYERS,
+    LockError,
+    Target,
+    check_lock,
+    deal,
+    read_lock,
+    read_pins,
+    read_roots,
+)
 from infra.stages import STAGES, Stage
 
 TARGET = Target(runtime="python3.12", architecture="x86_64")
@@ -52,7 +62,7 @@ def imports(node: ast.AST) -> set[str]:
 
 def reachable(stage: str) -> set[str]:
     """Third-party names that a handler imports, itself or through our own modules."""
-    core = ROOT / "layers" / "core" / "python"
+    folders = [ROOT / "layers" / layer / "python" for layer in OWN_LAYERS]
     waiting = [ROOT / "functions" / stage / "handler.py"]
     seen: set[Path] = set()
     names: set[str] = set()
@@ -62,11 +72,17 @@ def reachable(stage: str) -> set[str]:
             continue
         seen.add(path)
         for name in imports(ast.parse(path.read_text(encoding="utf-8"))):
-            module = core.joinpath(*name.split(".")).with_suffix(".py")
-            if module.exists():
-                waiting.append(module)
+            waiting += [path for folder in folders for path in modules_of(name, folder)]
             names.add(name.partition(".")[0])
-    return names - set(sys.stdlib_module_names) - {"tidemill"}
+    return names - set(sys.stdlib_module_names) - set(OWN_LAYERS.values())
+
+
+def modules_of(name: str, folder: Path) -> list[Path]:
+    """The file of a module. Of the own estimators' package all: which one is imported is the spec's choice."""
+    path = folder.joinpath(*name.split("."))
+    if name == OWN_LAYERS["estimators"]:
+        return list(path.glob("*.py"))
+    return [path.with_suffix(".py")] if path.with_suffix(".py").exists() else []
 
 
 def requires(**packages: Sequence[str]) -> dict[str, Sequence[str]]:
@@ -103,18 +119,18 @@ def test_sdk_is_not_shipped_since_lambda_has_it() -> None:
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
 def test_no_package_is_twice_in_the_layers_of_a_function(stage: Stage, dealt: Mapping[str, frozenset[str]]) -> None:
-    layers = [layer for layer in stage.all_layers if layer != "core"]
+    layers = [layer for layer in stage.all_layers if layer in dealt]
     assert not any(dealt[one] & dealt[other] for one, other in combinations(layers, 2))
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
 def test_layer_comes_with_those_that_it_lies_on(stage: Stage) -> None:
-    assert all(set(DEPENDENCY_LAYERS[layer]) <= set(stage.all_layers) for layer in stage.all_layers if layer != "core")
+    assert all(set(DEPENDENCY_LAYERS.get(layer, ())) <= set(stage.all_layers) for layer in stage.all_layers)
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
 def test_function_imports_only_what_its_layers_have(stage: Stage, dealt: Mapping[str, frozenset[str]]) -> None:
-    shipped = frozenset().union(*(dealt[layer] for layer in stage.all_layers if layer != "core")) | IN_THE_RUNTIME
+    shipped = frozenset().union(*(dealt[layer] for layer in stage.all_layers if layer in dealt)) | IN_THE_RUNTIME
     owners = packages_distributions()
     strangers = {
         name

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from infra.app import NO_BUNDLING, synthesize
+from infra.packages import DEPENDENCY_LAYERS, OWN_LAYERS
 from tests.infra.template import Template
 
 VERSION, ALIAS = "AWS::Lambda::Version", "AWS::Lambda::Alias"
@@ -76,9 +77,7 @@ def test_a_change_of_the_core_publishes_another_version(
     (tmp_path / "core" / "changed.py").write_text("x = 1")
     monkeypatch.setattr(
         "infra.layers.Layers._contents",
-        lambda *_: dict.fromkeys(
-            ("core", "powertools", "data", "ml", "export", "serve"), Code.from_asset(str(tmp_path / "core"))
-        ),
+        lambda *_: dict.fromkeys((*OWN_LAYERS, *DEPENDENCY_LAYERS), Code.from_asset(str(tmp_path / "core"))),
     )
     changed = built(tmp_path / "out", snapstart=True)
     assert set(changed.of_type(VERSION)) != set(started.of_type(VERSION))

@@ -18,7 +18,7 @@ from infra import audit, sbom, upgrade
 from infra.app import ROOT
 from infra.bundling import LIMIT, Bundle
 from infra.lock import DEV, LAYERS, NotLockedError
-from infra.packages import DEPENDENCY_LAYERS, BundlingError, Target, default_runtime, read_lock
+from infra.packages import DEPENDENCY_LAYERS, OWN_LAYERS, BundlingError, Target, default_runtime, read_lock
 from infra.stages import STAGES
 
 TARGET = Target(runtime="python3.12", architecture="x86_64")
@@ -244,13 +244,30 @@ def unpickles(call: ast.Call) -> bool:
     )
 
 
-@pytest.mark.parametrize("folder", ["functions", "layers/core/python"])
+@pytest.mark.parametrize("folder", ["functions", *(f"layers/{layer}/python" for layer in OWN_LAYERS)])
 def test_nothing_that_ships_opens_a_pickle_or_runs_what_it_reads(folder: str) -> None:
     nodes = [(path, node) for path in (ROOT / folder).rglob("*.py") for node in ast.walk(ast.parse(path.read_bytes()))]
     imported = {name for _, node in nodes if isinstance(node, ast.Import | ast.ImportFrom) for name in modules(node)}
     assert imported
     assert not imported & {"pickle", "cloudpickle", "dill", "marshal", "shelve"}
     assert not [(path, node.lineno) for path, node in nodes if isinstance(node, ast.Call) and unpickles(node)]
+
+
+def test_only_own_estimators_are_imported_by_a_name_and_that_is_looked_up_among_those_deployed() -> None:
+    """Whoever may write a spec may choose among them, and bring nothing of their own."""
+    own = ROOT / "layers/core/python/tidemill/stages/own.py"
+    callers = [
+        path
+        for folder in ("functions", "layers")
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_bytes()))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).rpartition(".")[2]
+        in ("import_module", "run_path", "run_module", "spec_from_file_location", "exec_module", "load_module")
+    ]
+    assert callers == [own]
+    text = own.read_text(encoding="utf-8")
+    assert text.index("if name not in known:") < text.index("import_module(f")
 
 
 def modules(node: ast.Import | ast.ImportFrom) -> set[str]:
@@ -361,7 +378,7 @@ def test_package_with_several_versions_is_told_with_all() -> None:
 
 
 def heavy(size: int) -> Bundle:
-    layers = ("core", *DEPENDENCY_LAYERS)
+    layers = (*OWN_LAYERS, *DEPENDENCY_LAYERS)
     packages = {layer: {f"of-{layer}": size if layer == "ml" else 0} for layer in layers}
     return Bundle(folders={}, packages=packages, digests={}, byte_code=None)
 

@@ -1,0 +1,1 @@
+"""Own estimators, a module each: see docs/estimators.md."""
