@@ -66,7 +66,7 @@ _STAGE = "Api/Rest/DeploymentStage.v1"
 
 SUPPRESSIONS = (
     _prefixes("Prepare", "Data/uploads", "Data/specs", "Data/datasets", "Captures/predictions", "Captures/labels"),
-    _prefixes("Train", "Data/datasets", "Models/candidates"),
+    _prefixes("Train", "Data/datasets", "Models/candidates", "Models/models"),
     _prefixes("Validate", "Data/datasets", "Models/candidates", "Models/models"),
     _prefixes("Deploy", "Models/models"),
     _prefixes("Infer", "Models/models", "Captures/predictions", "Captures/labels"),

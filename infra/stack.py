@@ -135,11 +135,14 @@ class TidemillStack(Stack):
 
         grants.read(data, function["train"], "datasets/")
         grants.write(models, function["train"], "candidates/")
+        # Of a small table, the champion's recipe is fitted again beside the candidate's.
+        grants.read(models, function["train"], "models/")
+        grants.call(registry, function["train"], "GetItem")
 
         grants.read(data, function["validate"], "datasets/")
         grants.read(models, function["validate"], "candidates/", "models/")
         grants.write(models, function["validate"], "models/")
-        grants.call(registry, function["validate"], "GetItem")
+        grants.call(registry, function["validate"], "GetItem", "Query")
         # It numbers a run, so it may set `version`: of the champion too, which only the code keeps it from.
         grants.call_without(registry, function["validate"], "PutItem", "UpdateItem", attributes=(SINCE,))
 

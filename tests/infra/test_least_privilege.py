@@ -24,6 +24,15 @@ from tidemill.aws.stores import Stores
 NAMES = {"data": "DataBucket", "models": "ModelBucket", "captures": "CaptureBucket", "registry": "RegistryTable"}
 PARTS = ("CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload")
 
+FEW = """
+target = "late"
+id = "trip"
+[train]
+candidates = ["linear"]
+trials = 1
+"""
+"""Of so few rows, Train compares recipes."""
+
 IDLE = {
     "prepare": {
         # Only what broke off is aborted, and only an event without a version reads the newest.
@@ -93,6 +102,9 @@ def loop(cloud: Cloud) -> None:
     label(cloud, frame)
     assert check(cloud)["action"] == "retrain"
     wait_for_retrain(cloud)
+    cloud.spec("few", FEW)
+    assert cloud.train("few", "first.csv", csv(trips(400)))["status"] == "promoted"
+    assert cloud.train("few", "second.csv", csv(trips(100, seed=1, start=9_000)))["status"] == "rejected"
 
 
 def asked(service: str, operation: str, params: Mapping[str, Any]) -> Iterator[tuple[str, str, frozenset[str]]]:

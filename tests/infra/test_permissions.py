@@ -52,7 +52,12 @@ MAY: dict[str, set[str]] = {
         "dynamodb:UpdateItem RegistryTable without since version",
     }
     | _CAPTURES,
-    "train": {"s3:GetObject DataBucket/datasets/*", "s3:PutObject ModelBucket/candidates/*"},
+    "train": {
+        "s3:GetObject DataBucket/datasets/*",
+        "s3:GetObject ModelBucket/models/*",
+        "s3:PutObject ModelBucket/candidates/*",
+        "dynamodb:GetItem RegistryTable",
+    },
     "validate": {
         "s3:GetObject DataBucket/datasets/*",
         "s3:GetObject ModelBucket/candidates/*",

@@ -133,6 +133,7 @@ def artifacts(data: Data, graph: bytes) -> tuple[dict[str, Any], bytes, bytes]:
     manifest = {
         "model": "demo",
         "version": 3,
+        "threshold": None,
         "schema": data.schema.to_json(),
         "digests": {
             "model.onnx": hashlib.sha256(graph).hexdigest(),

@@ -27,6 +27,15 @@ def test_every_section_is_read_into_its_own_type() -> None:
     assert spec.not_features() == {"late", "arrived"}
 
 
+def test_a_candidates_parameters_are_ranges_or_fixed() -> None:
+    spec = parse_spec(
+        'target = "late"\n[train]\nthreshold = 0.3\n[train.boosting]\nlearning_rate = [0.02, 0.2]\nmax_iter = 80'
+    )
+    assert spec.train.boosting == {"learning_rate": (0.02, 0.2), "max_iter": (80, 80)}
+    assert spec.train.linear == spec.train.forest == {}
+    assert spec.train.threshold == 0.3
+
+
 def test_all_mistakes_are_told_at_once() -> None:
     found = problems('taget = "late"\nholdout = 0.9\n[gate]\nconfidence = "high"\n[columns.x]\nkind = "int"')
     assert len(found) == 5
@@ -47,6 +56,27 @@ def test_all_mistakes_are_told_at_once() -> None:
         ('target = "a"\ncolumns = 3', "columns: write one table a column"),
         ('target = "a"\n[train]\ncandidates = ["boost"]', "['boost'] are not known; choose among linear"),
         ('target = "a"\n[train]\ntrials = true', "train.trials: True is not a whole number from 1 to 100"),
+        ('target = "a"\n[train]\nthreshold = 1.5', "train.threshold: 1.5 is not a number from 0 to 1"),
+        (
+            'target = "a"\ntask = "regression"\n[train]\nthreshold = 0.4',
+            "train.threshold only has a meaning for classification",
+        ),
+        (
+            'target = "a"\n[train]\ncandidates = ["linear", "forest", "linear"]',
+            "train.candidates names linear more than once",
+        ),
+        (
+            'target = "a"\n[train.boosting]\nlearning_rat = 0.1',
+            "train.boosting: learning_rat: not a known parameter; choose among learning_rate, max_leaf_nodes, ",
+        ),
+        (
+            'target = "a"\n[train.boosting]\nlearning_rate = [0.1, 5]\nmax_leaf_nodes = 2.5\nmax_features = [1]',
+            "train.boosting: learning_rate: 5 is not a number from 0.001 to 1; max_leaf_nodes: 2.5 is not a whole "
+            "number from 2 to 1000; max_features: [1] is not a range of two numbers such as [low, high]",
+        ),
+        ('target = "a"\n[train.forest]\ntrees = [200, 100]', "trees: [200, 100] begins above its end"),
+        ('target = "a"\n[train.linear]\nstrength = "much"', "strength: 'much' is not a number from 1e-06 to 1e+06"),
+        ('target = "a"\n[train]\nlinear = 3', "train.linear: 3 is not a table of parameters such as strength ="),
         ('target = "a"\nholdout = nan', "holdout: nan is not a number"),
         ('target = "a"\n[gate]\nmode = "non_inferior"', "needs gate.margin"),
         ('target = "a"\n[gate]\nmargin = 1', "only has a meaning with gate.mode = 'non_inferior'"),
@@ -132,6 +162,9 @@ def test_the_digest_changes_with_anything_that_a_run_depends_on() -> None:
         'target = "a"\n[columns.x]\nunit = "kg"',
         'target = "a"\n[columns.x]\nformat = "%d/%m/%Y"',
         'target = "a"\n[retrain]\ncooldown = "2 days"',
+        'target = "a"\n[train.forest]\ntrees = 50',
+        'target = "a"\n[train.forest]\ntrees = [40, 50]',
+        'target = "a"\n[train]\nthreshold = 0.5',
     ]
     assert len({parse_spec(text).digest() for text in texts}) == len(texts)
     assert parse_spec('target = "a" # a comment').digest() == parse_spec('target = "a"').digest()

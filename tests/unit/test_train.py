@@ -1,25 +1,32 @@
 import io
-from collections.abc import Callable, Iterator
+import itertools
+import os
+import subprocess
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 
 from tests.unit.builders import FOREVER, TOWNS, dataset, observations, trained, training_side
+from tidemill.errors import InvalidUpload, TrainingFailed
 from tidemill.schema import Column, Schema
-from tidemill.spec import parse_spec
-from tidemill.stages import train as stage
-from tidemill.stages.estimators import settings
+from tidemill.spec import CANDIDATES, parse_spec
+from tidemill.stages import search
 from tidemill.stages.export import predict
+from tidemill.stages.folds import folds
 from tidemill.stages.onnx_model import OnnxModel
-from tidemill.stages.train import TrainingSide, choose_metric, folds, mean_score, train
+from tidemill.stages.parity import Parity
+from tidemill.stages.train import TrainingSide, choose_metric, mean_score, train
 
 
-def running_out(*readings: float) -> Callable[[], float]:
-    """A clock that shows these seconds, one a look, and then stays at the last."""
-    shown: Iterator[float] = iter(readings)
-    return lambda: next(shown, readings[-1])
+def ticking(seconds: float, a_look: float) -> Callable[[], float]:
+    """A clock that goes on by so much whenever it is looked at."""
+    left = itertools.count(seconds, -a_look)
+    return lambda: next(left)
 
 
 def side_of(target: list[float], moments: list[int] | None = None, classes: int = 2) -> TrainingSide:
@@ -33,12 +40,39 @@ def side_of(target: list[float], moments: list[int] | None = None, classes: int 
     return TrainingSide(schema, np.arange(rows, dtype=np.float32).reshape(-1, 1), np.array(target), times)
 
 
-@pytest.mark.parametrize("candidate", ["linear", "forest", "boosting"])
-def test_the_same_training_gives_the_same_bytes(candidate: str) -> None:
-    first, again = (trained(candidate, dataset(observations(300, task="binary"))) for _ in range(2))
+@pytest.mark.parametrize("task", ["binary", "regression"])
+@pytest.mark.parametrize("candidate", CANDIDATES)
+def test_the_same_training_gives_the_same_bytes(candidate: str, task: str) -> None:
+    first, again = (trained(candidate, dataset(observations(200, task=task)), trials=2) for _ in range(2))
     assert first.onnx == again.onnx
+    assert first.joblib == again.joblib
     assert first.scores == again.scores
     assert first.params == again.params
+
+
+_DIGESTS = """
+import hashlib
+from tests.unit.builders import dataset, observations, trained
+for candidate in ("linear", "forest", "boosting"):
+    result = trained(candidate, dataset(observations(200, task="binary")))
+    print(hashlib.sha256(result.onnx).hexdigest(), hashlib.sha256(result.joblib).hexdigest())
+"""
+
+
+def test_another_process_with_other_hashes_gives_the_same_bytes() -> None:
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", _DIGESTS],
+            env={**os.environ, "PYTHONPATH": path, "PYTHONHASHSEED": seed},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for seed in ("1", "2")
+    ]
+    told = [process.communicate()[0] for process in processes]
+    assert told[0] == told[1]
+    assert len(told[0].split()) == 6
 
 
 def test_a_candidate_that_learns_is_better_than_no_features_and_both_are_told() -> None:
@@ -56,53 +90,25 @@ def test_the_joblib_beside_the_graph_is_the_same_model() -> None:
     np.testing.assert_allclose(predict(pipeline, data.matrix), OnnxModel(result.onnx).predict(data.matrix), rtol=1e-4)
 
 
-def test_the_search_keeps_the_best_of_its_trials() -> None:
-    result = trained("linear", dataset(observations(400, task="multiclass")), trials=4)
-    assert len(result.trials) == 4
-    assert result.complete
-    assert result.metric == "log_loss"
-    assert mean_score(result.scores) == min(mean_score(trial.scores) for trial in result.trials)
-
-
-def test_more_trials_than_a_candidate_has_settings_is_not_an_incomplete_search() -> None:
-    result = trained("linear", dataset(observations(200, task="binary")), trials=50)
-    assert len(result.trials) == 4
-    assert result.complete
-
-
 def test_when_time_runs_out_the_best_so_far_is_trained_and_said_to_be_incomplete() -> None:
     data = dataset(observations(200, task="binary"))
-    result = trained("linear", data, running_out(100, 60, 60, 20), trials=4)
-    assert len(result.trials) == 1
+    result = trained("linear", data, ticking(20, 2), trials=12)
+    assert 1 <= len(result.trials) < result.planned
+    assert result.stopped == f"time ran out after {len(result.trials)} of {result.planned} settings on 161 rows"
     assert not result.complete
     assert result.parity.holds
-    assert result.params == {"strength": 1.0}
+    assert trained("linear", data, trials=12).complete
 
 
-def test_without_time_to_cross_validate_all_rows_the_scores_are_the_searchs_and_said_to_be(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(stage, "SEARCH_ROWS", 100)
-    data = dataset(observations(300, task="binary"))
-    late = trained("linear", data, running_out(100, 99, 99, 0))
-    assert late.scores == late.trials[0].scores
-    assert not late.complete
-    in_time = trained("linear", data)
-    assert in_time.scores != in_time.trials[0].scores
-    assert in_time.complete
-
-
-def test_settings_start_with_the_default_and_never_repeat() -> None:
-    drawn = list(settings("boosting", 30, seed=1))
-    assert drawn[0] == {
-        "learning_rate": 0.08,
-        "max_leaf_nodes": 31,
-        "min_samples_leaf": 20,
-        "max_iter": 150,
-        "l2_regularization": 0.0,
-    }
-    assert len({tuple(entry.items()) for entry in drawn}) == 30
-    assert drawn == list(settings("boosting", 30, seed=1)) != list(settings("boosting", 30, seed=2))
+def test_a_fit_that_there_is_no_time_for_is_made_on_fewer_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "FIRST_ROWS", 500)
+    data = dataset(observations(1_000, task="binary"))
+    rows = int((~data.held_out).sum())
+    result = trained("linear", data, ticking(9, 2))
+    assert result.trials[0].rows == 500 <= result.rows < rows
+    assert f"time was left to fit {result.rows} of {rows} rows" in result.stopped
+    assert result.scores
+    assert trained("linear", data).rows == rows
 
 
 def test_folds_go_forward_in_time() -> None:
@@ -166,3 +172,101 @@ def test_many_categories_are_learned_from_whatever_their_code_order() -> None:
     with_towns = trained("forest", dataset(frame))
     without = trained("forest", dataset(frame.drop(columns="town")))
     assert mean_score(with_towns.scores) < mean_score(without.scores) - 0.05
+
+
+# What cannot be learned from, and what looks as if it could not
+
+
+@pytest.mark.parametrize(
+    ("target", "task", "sentence"),
+    [
+        (
+            [1.0] * 30,
+            "binary",
+            "all 30 training rows are of class 'c1', so that there is nothing to learn",
+        ),
+        ([7.5] * 30, "regression", "the target is 7.5 in all 30 training rows, so that there is nothing to learn"),
+        ([0.0, 1.0] * 4, "binary", "there are 8 training rows, and at least 10 are needed: upload more"),
+        ([0.0, np.nan, np.inf] * 10, "regression", "20 of 30 training rows have no finite target"),
+    ],
+    ids=["one-class", "constant", "few", "not-finite"],
+)
+def test_rows_without_anything_to_learn_are_refused_in_words(target: list[float], task: str, sentence: str) -> None:
+    side = side_of(target)
+    schema = side.schema if task == "binary" else replace(side.schema, task="regression", classes=())
+    side = replace(side, schema=schema)
+    with pytest.raises(TrainingFailed, match=sentence):
+        train("linear", side, parse_spec('target = "y"'), side.matrix, FOREVER)
+
+
+def test_a_metric_that_the_task_does_not_know_is_refused_with_those_that_it_knows() -> None:
+    spec = parse_spec('target = "y"\n[train]\nmetric = "rmse"')
+    with pytest.raises(TrainingFailed, match=r"train\.metric in the spec: no metric 'rmse' .* use one of roc_auc"):
+        choose_metric(spec, side_of([0, 1]).schema, np.array([0.0, 1.0]))
+
+
+def wide() -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(rng.normal(size=(60, 150)).round(3)).add_prefix("x").assign(y=["yes", "no"] * 30)
+
+
+def one_row_of_a_class() -> pd.DataFrame:
+    return pd.DataFrame({"x": np.random.default_rng(0).random(200), "y": ["a", "b"] * 99 + ["a", "single"]})
+
+
+def float_coded() -> pd.DataFrame:
+    return pd.DataFrame({"x": np.random.default_rng(0).random(300), "y": [0.0, 1.0, 2.0] * 100})
+
+
+def without_finite_targets() -> pd.DataFrame:
+    y = np.random.default_rng(0).random(300).round(4).astype(object)
+    y[:3] = ["NaN", "inf", "-inf"]
+    return pd.DataFrame({"x": np.random.default_rng(1).random(300), "y": y})
+
+
+def copies() -> pd.DataFrame:
+    return pd.DataFrame({"x": [1.0, 2.0] * 150, "y": ["yes", "no"] * 150})
+
+
+def given_away() -> pd.DataFrame:
+    y = np.random.default_rng(0).integers(0, 2, 300)
+    return pd.DataFrame({"x": y + 0.5, "z": np.random.default_rng(1).random(300), "y": np.where(y, "yes", "no")})
+
+
+def noise() -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    return pd.DataFrame({"x": rng.random(300), "z": rng.choice(["a", "b"], 300), "y": rng.choice(["yes", "no"], 300)})
+
+
+@pytest.mark.parametrize("candidate", CANDIDATES)
+@pytest.mark.parametrize(
+    "make", [wide, one_row_of_a_class, float_coded, without_finite_targets, copies, given_away, noise]
+)
+def test_odd_tables_are_trained_on_and_export(make: Callable[[], pd.DataFrame], candidate: str) -> None:
+    data = dataset(make(), 'target = "y"\n[quality]\nmax_rejected = 0.1')
+    result = trained(candidate, data)
+    assert np.isfinite(result.training_score)
+    assert result.parity.holds
+    assert np.isfinite(data.target).all()
+
+
+def test_noise_earns_nothing_in_cross_validation_and_a_column_that_gives_the_target_away_everything() -> None:
+    assert abs(mean_score(trained("boosting", dataset(noise()), trials=4).scores) - 0.5) < 0.15
+    assert mean_score(trained("boosting", dataset(given_away())).scores) == 1
+
+
+def test_constant_columns_teach_nothing_and_stop_nothing() -> None:
+    side = side_of([0.0, 1.0] * 50)
+    side = replace(side, matrix=np.zeros_like(side.matrix))
+    for candidate in CANDIDATES:
+        result = train(candidate, side, parse_spec('target = "y"\n[train]\ntrials = 1'), side.matrix, FOREVER)
+        assert mean_score(result.scores) == 0.5
+    frame = pd.DataFrame({"x": [1.0] * 100, "y": ["yes", "no"] * 50})
+    with pytest.raises(InvalidUpload, match="no column is left to learn from"):
+        dataset(frame)
+
+
+def test_a_graph_that_answers_otherwise_than_the_model_is_no_candidate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tidemill.stages.train.parity", lambda *_: Parity(rows=200, largest=0.25, beyond=3))
+    with pytest.raises(TrainingFailed, match="differs from the trained model on 3 of 200 held-out rows"):
+        trained("linear", dataset(observations(400, task="binary")))

@@ -7,6 +7,7 @@ TidemillError
 │   └── InvalidRequest      an HTTP call or a command cannot be answered as it was sent
 │       └── TooLarge        … since it is more than one call can take
 ├── NotFound                the named model, version, run or object does not exist
+├── TrainingFailed          a candidate cannot be fitted to its rows, or not exported
 ├── NothingTrained          every candidate of a run failed
 ├── ChampionMoved           another run promoted meanwhile; judge again against the new champion
 ├── StoreUnavailable        S3, DynamoDB or SNS failed in passing; retried
@@ -54,6 +55,10 @@ class TooLarge(InvalidRequest):
 
 class NotFound(TidemillError):
     """The named model, version, run or object does not exist."""
+
+
+class TrainingFailed(TidemillError):
+    """A candidate cannot be fitted to its rows, or not exported; the message says what does in its place."""
 
 
 class NothingTrained(TidemillError):

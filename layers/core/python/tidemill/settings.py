@@ -8,7 +8,7 @@ from tidemill.errors import InvalidSettings
 NEEDS: Mapping[str, frozenset[str]] = {
     "claim": frozenset({"REGISTRY_TABLE"}),
     "prepare": frozenset({"DATA_BUCKET", "CAPTURE_BUCKET", "REGISTRY_TABLE"}),
-    "train": frozenset({"DATA_BUCKET", "MODEL_BUCKET"}),
+    "train": frozenset({"DATA_BUCKET", "MODEL_BUCKET", "REGISTRY_TABLE"}),
     "validate": frozenset({"DATA_BUCKET", "MODEL_BUCKET", "REGISTRY_TABLE"}),
     "deploy": frozenset({"MODEL_BUCKET", "REGISTRY_TABLE"}),
     "notify": frozenset({"REGISTRY_TABLE", "NOTICE_TOPIC"}),

@@ -15,7 +15,12 @@ from tidemill.written import SPACES, problems_of_format
 
 Task = Literal["binary", "multiclass", "regression"]
 Kind = Literal["numeric", "boolean", "categorical", "datetime"]
+Ranges = Mapping[str, tuple[float, float]]
+"""A candidate's parameters, each from its least to its greatest value; what the spec does not name is left to Train."""
 CANDIDATES = ("linear", "forest", "boosting")
+OWN = "own"
+"""The candidate that an own estimator competes as."""
+ESTIMATOR_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
 _MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -60,9 +65,21 @@ class Quality:
 @dataclass(frozen=True)
 class Train:
     candidates: tuple[str, ...] = CANDIDATES
+    estimator: str | None = None
+    """The module of an own estimator, which competes beside the candidates."""
     metric: str | None = None
     seconds: int = 600
-    trials: int = 4
+    trials: int = 10
+    threshold: float | None = None
+    """Of a binary target: the probability of its second class from which on that one is answered; None: see Train."""
+    linear: Ranges = field(default_factory=dict)
+    forest: Ranges = field(default_factory=dict)
+    boosting: Ranges = field(default_factory=dict)
+
+    @property
+    def competing(self) -> tuple[str, ...]:
+        """All that a run trains."""
+        return (*self.candidates, OWN) if self.estimator else self.candidates
 
 
 @dataclass(frozen=True)
@@ -70,7 +87,15 @@ class Gate:
     mode: Literal["superior", "non_inferior"] = "superior"
     confidence: float = 0.975
     margin: float | None = None
+    floor: float | None = None
+    """What the metric must reach on held-out rows; of a loss, what it must not exceed."""
     max_overfit_gap: float = 0.25
+    max_slice_loss: float = 0.1
+    """Share of what the champion earned that may surely be lost in a part of the rows."""
+    max_latency_ms: float = 50.0
+    """For one row: a hundred times what most graphs take, so that only one that no endpoint should have is refused."""
+    allowed_leaks: tuple[str, ...] = ()
+    """Features that may give the target away, since they are known before the fact."""
 
 
 @dataclass(frozen=True)
@@ -237,8 +262,13 @@ def _contradictions(spec: ModelSpec) -> Iterator[str]:
     if spec.gate.mode == "superior" and spec.gate.margin is not None:
         yield "gate.margin only has a meaning with gate.mode = 'non_inferior'"
     unknown = [name for name in spec.train.candidates if name not in CANDIDATES]
-    if unknown or not spec.train.candidates:
+    if unknown or not spec.train.competing:
         yield f"train.candidates {unknown} are not known; choose among {', '.join(CANDIDATES)}"
+    if spec.task == "regression" and spec.train.threshold is not None:
+        yield "train.threshold only has a meaning for classification"
+    repeated = sorted({name for name in spec.train.candidates if spec.train.candidates.count(name) > 1})
+    if repeated:
+        yield f"train.candidates names {', '.join(repeated)} more than once"
 
 
 def _text(raw: object) -> str:
@@ -251,6 +281,14 @@ def _texts(raw: object) -> tuple[str, ...]:
     if not isinstance(raw, list):
         raise TypeError(f"{raw!r} is not a list of names")
     return tuple(_text(item) for item in raw)
+
+
+def _estimator(raw: object) -> str:
+    if not isinstance(raw, str) or not ESTIMATOR_NAME.fullmatch(raw):
+        raise ValueError(
+            f"{raw!r} is not an estimator's name: use 1 to 40 lower-case letters, digits or '_', starting with a letter"
+        )
+    return raw
 
 
 class _Number:
@@ -305,6 +343,44 @@ class _Choice:
         return str(raw)
 
 
+class _Ranges:
+    """A candidate's table: `name = [low, high]` searches between the two, `name = value` fixes it."""
+
+    def __init__(self, **known: _Number) -> None:
+        self.known = known
+
+    def __call__(self, raw: object) -> Ranges:
+        if not isinstance(raw, dict):
+            raise TypeError(f"{raw!r} is not a table of parameters such as {next(iter(self.known))} = [low, high]")
+        ranges: dict[str, tuple[float, float]] = {}
+        problems: list[str] = []
+        for name, value in raw.items():
+            try:
+                ranges[name] = self._range(name, value)
+            except ValueError as error:
+                problems.append(f"{name}: {error}")
+        if problems:
+            raise ValueError("; ".join(problems))
+        return ranges
+
+    def _range(self, name: str, raw: object) -> tuple[float, float]:
+        if name not in self.known:
+            raise ValueError(f"not a known parameter; choose among {', '.join(self.known)}")
+        match raw:
+            case [low, high]:
+                ends = self.known[name](low), self.known[name](high)
+            case list():
+                raise ValueError(f"{raw!r} is not a range of two numbers such as [low, high]")
+            case _:
+                ends = self.known[name](raw), self.known[name](raw)
+        if ends[0] > ends[1]:
+            raise ValueError(f"{raw!r} begins above its end")
+        return ends
+
+
+_EVERY_CANDIDATE = {"balance": _Number(0, 1), "log_target": _Number(0, 1, whole=True)}
+
+
 def _window(raw: object) -> timedelta:
     window = parse_duration(raw)
     if not window:
@@ -344,13 +420,35 @@ _READERS: Mapping[tuple[type, str], Any] = {
     (Quality, "max_rejected"): _Number(0, 1),
     (Quality, "trusted"): _texts,
     (Train, "candidates"): _texts,
+    (Train, "estimator"): _estimator,
     (Train, "metric"): _text,
     (Train, "seconds"): _Number(5, 840, whole=True),
     (Train, "trials"): _Number(1, 100, whole=True),
+    (Train, "threshold"): _Number(0, 1),
+    (Train, "linear"): _Ranges(strength=_Number(1e-6, 1e6), **_EVERY_CANDIDATE),
+    (Train, "forest"): _Ranges(
+        trees=_Number(1, 500, whole=True),
+        min_samples_leaf=_Number(1, 100_000, whole=True),
+        max_features=_Number(0.01, 1),
+        **_EVERY_CANDIDATE,
+    ),
+    (Train, "boosting"): _Ranges(
+        learning_rate=_Number(0.001, 1),
+        max_leaf_nodes=_Number(2, 1_000, whole=True),
+        min_samples_leaf=_Number(1, 100_000, whole=True),
+        max_features=_Number(0.01, 1),
+        l2_regularization=_Number(0, 1e6),
+        max_iter=_Number(1, 2_000, whole=True),
+        **_EVERY_CANDIDATE,
+    ),
     (Gate, "mode"): _Choice("superior", "non_inferior"),
     (Gate, "confidence"): _Number(0.5, 0.9999),
     (Gate, "margin"): _Number(0, 1e12),
     (Gate, "max_overfit_gap"): _Number(0, 10),
+    (Gate, "max_slice_loss"): _Number(0, 10),
+    (Gate, "floor"): _Number(-1e12, 1e12),
+    (Gate, "allowed_leaks"): _texts,
+    (Gate, "max_latency_ms"): _Number(0.1, 10_000),
     (Monitor, "window"): _window,
     (Monitor, "min_rows"): _Number(30, 10**9, whole=True),
     (Monitor, "false_alarms"): _Number(1e-9, 0.5),

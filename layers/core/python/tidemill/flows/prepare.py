@@ -31,7 +31,7 @@ from tidemill.stages.tables import open_table
 
 LARGEST_UPLOAD = 4_000_000_000
 """Bytes of one upload: with all that is made of it, it has to fit the 10 GB of a function's own disk."""
-LARGEST_MATRIX = 500_000_000
+LARGEST_MATRIX = 400_000_000
 """Bytes of a data set's matrix: a train function has 4 GB, and needs several times the matrix."""
 _TRIES = 8
 
@@ -382,7 +382,7 @@ def _store(
     contents = [part.content for part in parts]
     name = _digest(json.dumps([contents, dataset.schema.to_json()]).encode(), spec.digest().encode())
     datasets.save(stores.data, claimed.model, name, dataset, parts, text)
-    return Prepared("ready", name, spec.train.candidates, dataset.rows, dataset.held_out, report)
+    return Prepared("ready", name, spec.train.competing, dataset.rows, dataset.held_out, report)
 
 
 def _digest(*parts: bytes) -> str:

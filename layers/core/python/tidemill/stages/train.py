@@ -1,59 +1,46 @@
 """Train: search one candidate by cross-validation on the training side, fit it, export it, prove the export."""
 
 import io
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import joblib
 import numpy as np
 import numpy.typing as npt
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import KFold, StratifiedKFold, TimeSeriesSplit
-from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
-from tidemill.encoding import Matrix, categorical_positions, encoded_names
+from tidemill.encoding import Matrix
+from tidemill.errors import TrainingFailed
 from tidemill.schema import Schema
-from tidemill.spec import ModelSpec
-from tidemill.stages.estimators import MANY_CATEGORIES, Columns, Params, build, settings
+from tidemill.spec import OWN, ModelSpec, Ranges
+from tidemill.stages import spaces
+from tidemill.stages.calibration import Answers, ThresholdBy, calibrate, threshold
+from tidemill.stages.estimators import most_trees
 from tidemill.stages.export import parity, predict, to_onnx
-from tidemill.stages.metrics import Metric, default_metric, dummy_prediction, metric
+from tidemill.stages.finish import Calibrated
+from tidemill.stages.folds import SEED, TrainingSide
+from tidemill.stages.metrics import RARE_SHARE, Metric, default_metric, dummy_prediction, metric
 from tidemill.stages.parity import Parity
+from tidemill.stages.recipes import Recipe, fit
+from tidemill.stages.search import Clock, Found, Judged, Trial, kept_for_export, mean_score, search
+from tidemill.stages.spaces import Params
 
-SEED = 20_13
-SEARCH_ROWS = 20_000
-"""The search compares settings on at most so many rows; the chosen ones are then cross-validated on all."""
-_FOLDS, _FOLDS_OF_LITTLE = 3, 5
-_LITTLE = 2_000
-_PARITY_ROWS = 20_000
+__all__ = ["SEED", "Trained", "TrainingSide", "Trial", "choose_metric", "mean_score", "train"]
+
+_SHOWN_ROWS = 20_000
+"""The export is proved, and the training score is taken, on at most so many rows."""
 _WORTH_THREADS = 50_000
 """Below so many rows, boosting's threads spend more time waiting for each other than working."""
-
-
-@dataclass(frozen=True)
-class TrainingSide:
-    """The rows a candidate may see. target: class codes or values; moments: order in time, or None."""
-
-    schema: Schema
-    matrix: Matrix
-    target: npt.NDArray[np.float64]
-    moments: npt.NDArray[np.int64] | None
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One point of the search: fold scores in the metric's own unit."""
-
-    params: Params
-    scores: tuple[float, ...]
+_FEWEST_ROWS = 10
+_SKEWED = 1.0
+"""From this skewness on a regression target may be taken on a log scale."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A fitted and exported candidate. `scores`: cross-validation of the chosen settings on all training rows
-    (on the search rows where time ran out, which `complete` tells)."""
+    """A fitted and exported candidate. `scores`: cross-validation of the chosen settings, calibrated if it is, on all
+    training rows (on fewer where time ran out, which `complete` and `stopped` tell); `rows` went into the fit."""
 
     candidate: str
     metric: str
@@ -62,150 +49,162 @@ class Trained:
     dummy_score: float
     training_score: float
     trials: tuple[Trial, ...]
-    complete: bool
+    planned: int
+    rungs: tuple[int, ...]
+    stopped: str
+    rows: int
+    calibration: Mapping[str, Any] | None
+    threshold: float | None
+    threshold_by: ThresholdBy | None
     parity: Parity
+    timings: Mapping[str, float]
     onnx: bytes
     joblib: bytes
 
+    @property
+    def complete(self) -> bool:
+        return not self.stopped
+
 
 def choose_metric(spec: ModelSpec, schema: Schema, target: npt.NDArray[np.float64]) -> Metric:
-    """The spec's metric, or the task's default; raises ValueError for one that the task does not know."""
-    if spec.train.metric:
-        return metric(spec.train.metric, schema.task)
+    """The spec's metric, or the task's default; raises `TrainingFailed` for one that the task does not know."""
+    try:
+        if spec.train.metric:
+            return metric(spec.train.metric, schema.task)
+    except ValueError as error:
+        raise TrainingFailed(f"train.metric in the spec: {error}") from None
     share = float(np.mean(target == 1)) if schema.task == "binary" else None
     return default_metric(schema.task, share)
 
 
-def train(
-    candidate: str, side: TrainingSide, spec: ModelSpec, unseen: Matrix, seconds_left: Callable[[], float]
-) -> Trained:
+def train(candidate: str, side: TrainingSide, spec: ModelSpec, unseen: Matrix, seconds_left: Clock) -> Trained:
     """Search, fit and export within the time: the best so far is fitted when `seconds_left` runs low.
 
     `unseen` are held-out rows, used only to prove that the exported graph answers as the pipeline does.
+    Raises `TrainingFailed` where the rows hold nothing to learn.
     """
-    with threadpool_limits(None if len(side.target) > _WORTH_THREADS else 1):
+    _check(side)
+    with threadpool_limits(None if len(side) > _WORTH_THREADS else 1):
         return _train(candidate, side, spec, unseen, seconds_left)
 
 
-def _train(
-    candidate: str, side: TrainingSide, spec: ModelSpec, unseen: Matrix, seconds_left: Callable[[], float]
-) -> Trained:
+def _train(candidate: str, side: TrainingSide, spec: ModelSpec, unseen: Matrix, seconds_left: Clock) -> Trained:
     measure = choose_metric(spec, side.schema, side.target)
-    columns = _columns(side.schema)
-    searched = _sample(side, SEARCH_ROWS)
-
-    def make(params: Params) -> Pipeline:
-        return build(candidate, side.schema.task, columns, params, SEED)
-
-    trials: list[Trial] = []
-    complete, started = True, seconds_left()
-    for params in settings(candidate, spec.train.trials, SEED):
-        trials.append(Trial(params, _cross_validate(make(params), searched, measure)))
-        per_trial = (started - seconds_left()) / len(trials)
-        # A fit on all rows, its cross-validation and the export still have to fit into what is left.
-        still_needed = 2 * per_trial * max(1.0, len(side.target) / len(searched.target))
-        if seconds_left() < still_needed + per_trial:
-            complete = len(trials) == spec.train.trials
-            break
-    best = max(trials, key=lambda trial: _mean_gain(measure, trial.scores))
-    scores = best.scores if len(searched.target) == len(side.target) else ()
-    if not scores and seconds_left() > 0:
-        scores = _cross_validate(make(best.params), side, measure)
-    pipeline = _fit(make(best.params), side.matrix, side.target)
-    graph = to_onnx(pipeline, side.matrix.shape[1], classifier=side.schema.task != "regression")
+    recipes = _recipes(candidate, side, spec)
+    started = seconds_left()
+    found = search(recipes, side, measure, seconds_left)
+    best, judged_on = found.best, side.sample(found.best.rows)
+    calibration = None if side.schema.task == "regression" else calibrate(best.answers, judged_on.target)
+    searched = seconds_left()
+    rows = min(len(side), max(best.rows_to_fit(searched - kept_for_export(started)), best.rows))
+    model = fit(best.grown, side.sample(rows))
+    fitted = seconds_left()
+    if calibration and calibration.sigmoid:
+        model = Calibrated(model, calibration.sigmoid)
+    graph = to_onnx(model, side.matrix.shape[1], classifier=side.schema.task != "regression")
+    answers = calibration.answers if calibration else best.answers
+    line, line_by = threshold(answers, judged_on.target, side.schema.task, spec.train.threshold)
+    shown = side.sample(_SHOWN_ROWS)
+    proof = parity(model, graph, unseen[:_SHOWN_ROWS], float(side.target.std()))
+    if not proof.holds:
+        # Another candidate may be sound: this one must not win by its score, only to be refused by the gate.
+        raise TrainingFailed(
+            f"its exported graph differs from the trained model on {proof.beyond:,} of {proof.rows:,} held-out rows, "
+            f"by up to {proof.largest:.1e}: leave {candidate!r} out, or use steps that export without loss"
+        )
     return Trained(
         candidate=candidate,
         metric=measure.name,
-        params=best.params,
-        scores=scores or best.scores,
+        params=best.grown.params,
+        scores=_scores(best, answers, judged_on, measure),
         dummy_score=_dummy_score(side, measure),
-        training_score=measure.bind(side.target, predict(pipeline, side.matrix))(None),
-        trials=tuple(trials),
-        complete=complete and bool(scores),
-        parity=parity(pipeline, graph, unseen[:_PARITY_ROWS]),
+        training_score=measure.bind(shown.target, predict(model, shown.matrix))(None),
+        trials=found.trials,
+        planned=len(recipes),
+        rungs=found.rungs,
+        stopped=_stopped(found, rows, len(side)),
+        rows=rows,
+        calibration=calibration.to_json() if calibration else None,
+        threshold=line,
+        threshold_by=line_by,
+        parity=proof,
+        timings={"search": started - searched, "fit": searched - fitted, "export": fitted - seconds_left()},
         onnx=graph,
-        joblib=_dump(pipeline),
+        joblib=_dump(model),
     )
 
 
-def folds(side: TrainingSide) -> Iterator[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]:
-    """(fit, judge) row positions: forward in time where rows have a time, stratified by class otherwise."""
-    count = _FOLDS if len(side.target) > _LITTLE else _FOLDS_OF_LITTLE
-    if side.moments is not None:
-        order = np.argsort(side.moments, kind="stable")
-        for fit, judge in TimeSeriesSplit(n_splits=count).split(order):
-            yield order[fit], order[judge]
+def _check(side: TrainingSide) -> None:
+    """What Prepare lets through and no candidate can learn from."""
+    rows, classes = len(side), np.unique(side.target)
+    if rows < _FEWEST_ROWS:
+        raise TrainingFailed(f"there are {rows} training rows, and at least {_FEWEST_ROWS} are needed: upload more")
+    if not np.isfinite(side.target).all():
+        bad = int((~np.isfinite(side.target)).sum())
+        raise TrainingFailed(f"{bad} of {rows:,} training rows have no finite target: upload these rows with one")
+    if len(classes) > 1:
         return
-    smallest = np.unique(side.target, return_counts=True)[1].min()
-    if side.schema.task == "regression" or smallest < 2:
-        yield from KFold(count, shuffle=True, random_state=SEED).split(side.matrix)
-        return
-    splitter = StratifiedKFold(min(count, int(smallest)), shuffle=True, random_state=SEED)
-    yield from splitter.split(side.matrix, side.target)
-
-
-def mean_score(scores: Sequence[float]) -> float:
-    """Mean over the folds that could be judged, in the metric's own unit; NaN when none could."""
-    judged = [score for score in scores if score == score]
-    return float(np.mean(judged)) if judged else float("nan")
-
-
-def _mean_gain(measure: Metric, scores: Sequence[float]) -> float:
-    gain = measure.gain(mean_score(scores))
-    return gain if gain == gain else float("-inf")
-
-
-def _columns(schema: Schema) -> Columns:
-    codes = set(categorical_positions(schema))
-    sizes = [len(column.vocabulary) for column in schema.features if column.kind == "categorical"]
-    many = {place for place, size in zip(sorted(codes), sizes, strict=True) if size > MANY_CATEGORIES}
-    width = len(encoded_names(schema))
-    return Columns(
-        numbers=tuple(place for place in range(width) if place not in codes),
-        few_categories=tuple(sorted(codes - many)),
-        many_categories=tuple(sorted(many)),
+    if side.schema.task == "regression":
+        raise TrainingFailed(
+            f"the target is {classes[0]:g} in all {rows:,} training rows, so that there is nothing to learn: "
+            "upload rows with other values, or name another target"
+        )
+    raise TrainingFailed(
+        f"all {rows:,} training rows are of class {side.schema.classes[int(classes[0])]!r}, so that there is nothing "
+        "to learn: upload rows of another class"
     )
 
 
-def _sample(side: TrainingSide, rows: int) -> TrainingSide:
-    """An even draw that keeps the order in time."""
-    if len(side.target) <= rows:
-        return side
-    chosen = np.sort(np.random.default_rng(SEED).choice(len(side.target), rows, replace=False))
-    moments = None if side.moments is None else side.moments[chosen]
-    return TrainingSide(side.schema, side.matrix[chosen], side.target[chosen], moments)
+def _recipes(candidate: str, side: TrainingSide, spec: ModelSpec) -> list[Recipe]:
+    """Nothing of an own estimator is searched."""
+    if candidate == OWN:
+        return [Recipe(OWN, side.schema, {}, estimator=spec.train.estimator or "")]
+    ranges: Ranges = getattr(spec.train, candidate)
+    searched = spaces.space(candidate, ranges, rare=_has_rare_class(side), skewed=_is_skewed(side))
+    found = []
+    for params in spaces.settings(searched, spec.train.trials, SEED):
+        trees = None
+        if spaces.STOPPED in searched:
+            ends = searched[spaces.STOPPED]
+            most = min(int(ends.high), most_trees(side.schema, params))
+            trees = min(int(ends.low), most), most
+        found.append(Recipe(candidate, side.schema, params, trees))
+    return found
 
 
-def _cross_validate(pipeline: Pipeline, side: TrainingSide, measure: Metric) -> tuple[float, ...]:
-    scores = []
-    for fit, judge in folds(side):
-        if side.schema.task != "regression" and len(np.unique(side.target[fit])) < len(side.schema.classes):
-            scores.append(float("nan"))
-            continue
-        fitted = _fit(pipeline, side.matrix[fit], side.target[fit])
-        scores.append(measure.bind(side.target[judge], predict(fitted, side.matrix[judge]))(None))
-    return tuple(scores)
+def _has_rare_class(side: TrainingSide) -> bool:
+    """Of many classes, each may well have few of the rows: one is rare that has less than half of an even share."""
+    if side.schema.task == "regression":
+        return False
+    counts = np.unique(side.target, return_counts=True)[1]
+    return bool(counts.min() < min(RARE_SHARE, 0.5 / len(counts)) * len(side))
 
 
-def _fit(pipeline: Pipeline, matrix: Matrix, target: npt.NDArray[np.float64]) -> Pipeline:
-    labels = target if _is_regression(pipeline) else target.astype(np.int64)
-    with warnings.catch_warnings():
-        # A linear model that stops early is judged by its score like any other.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        fitted: Pipeline = pipeline.fit(matrix, labels)
-    return fitted
+def _is_skewed(side: TrainingSide) -> bool:
+    if side.schema.task != "regression":
+        return False
+    standard = (side.target - side.target.mean()) / side.target.std()
+    return bool(abs((standard**3).mean()) > _SKEWED)
 
 
-def _is_regression(pipeline: Pipeline) -> bool:
-    return not hasattr(pipeline, "predict_proba")
+def _stopped(found: Found, rows: int, all_rows: int) -> str:
+    if rows == all_rows:
+        return found.stopped
+    return "; ".join(filter(None, [found.stopped, f"time was left to fit {rows:,} of {all_rows:,} rows"]))
+
+
+def _scores(best: Judged, answers: Answers, side: TrainingSide, measure: Metric) -> tuple[float, ...]:
+    """A fold that could not be judged stays so; the others are judged again, since calibration moves probabilities."""
+    judged = iter([measure.bind(side.target[places], said)(None) for places, said in answers])
+    return tuple(next(judged) if score == score else score for score in best.scores)
 
 
 def _dummy_score(side: TrainingSide, measure: Metric) -> float:
-    dummy = dummy_prediction(side.schema.task, side.target, len(side.target), len(side.schema.classes))
+    dummy = dummy_prediction(side.schema.task, side.target, len(side), len(side.schema.classes))
     return measure.bind(side.target, dummy)(None)
 
 
-def _dump(pipeline: Any) -> bytes:
+def _dump(model: Any) -> bytes:
     buffer = io.BytesIO()
-    joblib.dump(pipeline, buffer, compress=3)
+    joblib.dump(model, buffer, compress=3)
     return buffer.getvalue()

@@ -1,0 +1,72 @@
+"""The rows that a candidate may see, and how they are taken apart for cross-validation."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.model_selection import KFold, RepeatedKFold, RepeatedStratifiedKFold, StratifiedKFold, TimeSeriesSplit
+
+from tidemill.encoding import Matrix
+from tidemill.schema import Schema
+
+Places = npt.NDArray[np.int64]
+
+SEED = 20_13
+_FOLDS, _FOLDS_OF_LITTLE = 3, 5
+_LITTLE = 2_000
+
+
+@dataclass(frozen=True)
+class TrainingSide:
+    """The rows a candidate may see. target: class codes or values; moments: order in time, or None."""
+
+    schema: Schema
+    matrix: Matrix
+    target: npt.NDArray[np.float64]
+    moments: npt.NDArray[np.int64] | None
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def take(self, places: Places) -> "TrainingSide":
+        moments = None if self.moments is None else self.moments[places]
+        return TrainingSide(self.schema, self.matrix[places], self.target[places], moments)
+
+    def sample(self, rows: int) -> "TrainingSide":
+        """An even draw that keeps the rows' order; a larger draw has all the rows of a smaller one."""
+        if rows >= len(self):
+            return self
+        return self.take(np.sort(np.random.default_rng(SEED).permutation(len(self))[:rows]))
+
+
+def folds(side: TrainingSide) -> Iterator[tuple[Places, Places]]:
+    """(fit, judge) row positions: forward in time where rows have a time, stratified by class otherwise."""
+    count = _FOLDS if len(side) > _LITTLE else _FOLDS_OF_LITTLE
+    if side.moments is not None:
+        order = np.argsort(side.moments, kind="stable")
+        for fit, judge in TimeSeriesSplit(n_splits=count).split(order):
+            yield order[fit], order[judge]
+        return
+    smallest = _smallest_class(side)
+    if smallest < 2:
+        yield from KFold(count, shuffle=True, random_state=SEED).split(side.matrix)
+        return
+    splitter = StratifiedKFold(min(count, smallest), shuffle=True, random_state=SEED)
+    yield from splitter.split(side.matrix, side.target)
+
+
+def repeated_folds(side: TrainingSide, count: int, repeats: int) -> Iterator[tuple[Places, Places]]:
+    """`count` folds of all rows, again and again with other draws; whoever has the same rows gets the same folds."""
+    if _smallest_class(side) < count:
+        yield from RepeatedKFold(n_splits=count, n_repeats=repeats, random_state=SEED).split(side.matrix)
+        return
+    splitter = RepeatedStratifiedKFold(n_splits=count, n_repeats=repeats, random_state=SEED)
+    yield from splitter.split(side.matrix, side.target)
+
+
+def _smallest_class(side: TrainingSide) -> int:
+    """Rows of the class that has the fewest; 0 for regression."""
+    if side.schema.task == "regression":
+        return 0
+    return int(np.unique(side.target, return_counts=True)[1].min())
