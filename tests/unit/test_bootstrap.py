@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from scipy import stats
 
-from tidemill.stages.bootstrap import interval, paired_difference
+from tidemill.stages.bootstrap import interval, of_folds, paired_difference
 from tidemill.stages.metrics import METRICS
 
 Array = npt.NDArray[Any]
@@ -74,8 +75,8 @@ def test_pairing_tells_apart_what_separate_intervals_cannot() -> None:
 
 def test_few_rows_of_a_class_make_the_bound_unknown_and_not_wrong() -> None:
     truth = np.zeros(100, dtype=np.int64)
-    truth[:2] = 1
-    prediction = np.full((100, 2), 0.5)
+    truth[0], truth[1] = 1, 2
+    prediction = np.full((100, 3), 1 / 3)
     result = paired_difference(METRICS["roc_auc"], truth, prediction, prediction, seed=1, confidence=0.975)
     assert result.undefined > 100
     assert math.isnan(result.lower)
@@ -83,14 +84,30 @@ def test_few_rows_of_a_class_make_the_bound_unknown_and_not_wrong() -> None:
     assert json.loads(json.dumps(result.to_json(), allow_nan=False))["lower"] is None
 
 
-def test_redrawing_within_classes_keeps_a_rare_class_in_every_replicate() -> None:
+def test_a_rare_class_is_in_every_replicate_and_counted() -> None:
     truth, candidate, champion = scored(np.random.default_rng(8), 100, share=0.02)
     assert 1 <= truth.sum() <= 4
-    result = paired_difference(
-        METRICS["roc_auc"], truth, candidate, champion, seed=1, confidence=0.95, resamples=300, strata=truth
-    )
+    result = paired_difference(METRICS["roc_auc"], truth, candidate, champion, seed=1, confidence=0.95, resamples=300)
     assert result.undefined == 0
+    assert result.rarest == truth.sum()
     assert math.isfinite(result.lower)
+
+
+def test_recipes_are_compared_by_the_corrected_t_test() -> None:
+    own, other = [0.80, 0.78, 0.83, 0.79, 0.81, 0.80], [0.78, 0.77, 0.80, 0.79, 0.78, 0.79]
+    result = of_folds(METRICS["roc_auc"], own, other, folds=3, rows=90, confidence=0.975)
+    gaps = np.subtract(own, other)
+    error = math.sqrt((1 / 6 + 1 / 2) * gaps.var(ddof=1))
+    assert result.difference == pytest.approx(gaps.mean())
+    assert result.standard_error == pytest.approx(error)
+    assert result.lower == pytest.approx(gaps.mean() - stats.t.ppf(0.975, 5) * error)
+
+
+def test_a_loss_that_falls_is_a_gain_in_folds_too_and_folds_without_a_value_are_left_out() -> None:
+    result = of_folds(METRICS["rmse"], [1.0, 1.1, math.nan], [2.0, 2.2, 2.0], folds=3, rows=9, confidence=0.9)
+    assert result.difference == pytest.approx(1.05)
+    assert result.undefined == 1
+    assert math.isnan(of_folds(METRICS["rmse"], [math.nan], [1.0], folds=3, rows=9, confidence=0.9).lower)
 
 
 def test_no_rows_give_no_value_instead_of_an_error() -> None:

@@ -14,7 +14,15 @@ from scipy import stats
 from tidemill.profile import Profile, merge, profile
 from tidemill.stages.drift import ColumnDrift, DriftPolicy, DriftReport, detect
 from tidemill.stages.feed import feed_problems
-from tidemill.stages.special import chi_square_p, compare_levels, fisher_p, holm, kolmogorov_p
+from tidemill.stages.special import (
+    chi_square_p,
+    compare_levels,
+    fisher_p,
+    holm,
+    kolmogorov_p,
+    student_t_p,
+    student_t_quantile,
+)
 
 Array = npt.NDArray[Any]
 LETTERS = np.array(list("abcdefghijklmnopqrst"), dtype=object)
@@ -77,6 +85,16 @@ def test_fishers_tails_are_those_of_the_hypergeometric_distribution() -> None:
         exact = min(1.0, 2 * min(law.sf(hits - 1), law.cdf(hits)))
         assert fisher_p(hits, rows, other_hits, other_rows) == pytest.approx(exact, rel=1e-8)
     assert fisher_p(5, 5, 7, 7) == 1.0
+
+
+def test_students_t_is_scipys_far_out_in_the_tail_too() -> None:
+    for freedom in (1, 2, 9, 49, 1_000):
+        for t in (-5.0, 0.0, 0.01, 1.0, 3.0, 40.0):
+            assert student_t_p(t, freedom) == pytest.approx(stats.t.sf(t, freedom), rel=1e-9)
+        for confidence in (0.5, 0.975, 0.9999):
+            assert student_t_quantile(confidence, freedom) == pytest.approx(
+                stats.t.ppf(confidence, freedom), rel=1e-9, abs=1e-9
+            )
 
 
 def test_holm_multiplies_by_the_tests_that_are_left() -> None:

@@ -1,3 +1,4 @@
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -6,8 +7,8 @@ import pytest
 from tests.unit.builders import Data, dataset, observations, trained
 from tidemill.encoding import encode
 from tidemill.schema import Column, Schema
-from tidemill.stages.evaluate import HeldOut, answer, curves, describe, golden_rows, importance, measures
-from tidemill.stages.metrics import METRICS
+from tidemill.stages.evaluate import HeldOut, answer, curves, describe, golden_rows, importance, latency, measures
+from tidemill.stages.metrics import METRICS, as_judged
 from tidemill.stages.onnx_model import OnnxModel
 
 
@@ -38,19 +39,39 @@ def test_an_older_version_picks_its_own_columns() -> None:
 
 def test_a_metric_that_rows_do_not_define_is_none_and_not_a_number() -> None:
     answers = np.array([[0.4, 0.6], [0.7, 0.3]])
-    values = measures("binary", np.zeros(2), answers)
+    values = measures("binary", np.zeros(2), answers, 0.5)
     assert values["roc_auc"] is None
     assert values["accuracy"] == 0.5
-    described = describe(METRICS["roc_auc"], "binary", np.zeros(2), answers)
+    described = describe(METRICS["roc_auc"], "binary", np.zeros(2), answers, 0.5)
     assert described["interval"]["value"] is None
 
 
 def test_confusion_counts_truth_by_answer() -> None:
     truth = np.array([0.0, 1.0, 2.0, 2.0])
     answers = np.eye(3)[[0, 2, 2, 1]]
-    drawn = curves("multiclass", truth, answers, ("a", "b", "c"))
+    drawn = curves("multiclass", truth, answers, ("a", "b", "c"), None)
     assert drawn["confusion"] == [[1, 0, 0], [0, 0, 1], [0, 1, 1]]
     assert "roc" not in drawn
+
+
+def test_the_threshold_moves_decisions_and_leaves_probabilities_alone() -> None:
+    truth = np.array([0.0, 0.0, 1.0, 1.0])
+    positive = np.array([0.1, 0.3, 0.3, 0.6])
+    answers = np.column_stack([1 - positive, positive])
+    half, lower = (measures("binary", truth, answers, threshold) for threshold in (0.5, 0.3))
+    assert (half["accuracy"], lower["accuracy"]) == (0.75, 0.75)
+    assert half["f1"] == pytest.approx(2 / 3)
+    assert lower["f1"] == pytest.approx(0.8)
+    assert half["log_loss"] == lower["log_loss"]
+    assert curves("binary", truth, answers, ("a", "b"), 0.3)["confusion"] == [[1, 1], [0, 2]]
+    assert as_judged(METRICS["roc_auc"], answers, 0.3) is answers
+
+
+def test_latency_is_the_median_of_one_row_in_milliseconds() -> None:
+    ticks = itertools.count()
+    data = dataset(observations(300, task="binary"))
+    model = OnnxModel(trained("linear", data).onnx)
+    assert latency(model, data.matrix, lambda: next(ticks) * 0.002) == pytest.approx(2.0)
 
 
 @pytest.mark.parametrize("constant", [False, True])
@@ -58,7 +79,7 @@ def test_binary_curves_start_at_nothing_and_end_at_everything(constant: bool) ->
     rng = np.random.default_rng(0)
     truth = rng.integers(0, 2, 300).astype(float)
     positive = np.full(300, 0.5) if constant else np.clip(truth * 0.3 + rng.random(300) * 0.7, 0, 1)
-    drawn = curves("binary", truth, np.column_stack([1 - positive, positive]), ("a", "b"))
+    drawn = curves("binary", truth, np.column_stack([1 - positive, positive]), ("a", "b"), 0.5)
     roc = np.array(drawn["roc"])
     assert roc[0].tolist() == [0, 0]
     assert roc[-1].tolist() == [1, 1]
@@ -69,7 +90,7 @@ def test_binary_curves_start_at_nothing_and_end_at_everything(constant: bool) ->
 
 def test_regression_residuals_count_every_row() -> None:
     truth = np.linspace(0, 1, 1_000)
-    drawn = curves("regression", truth, truth + 0.1 * np.sin(np.arange(1_000)), ())
+    drawn = curves("regression", truth, truth + 0.1 * np.sin(np.arange(1_000)), (), None)
     assert sum(drawn["residuals"]["counts"]) == 1_000
     assert len(drawn["scatter"]) == 250
 
@@ -77,7 +98,7 @@ def test_regression_residuals_count_every_row() -> None:
 def test_the_column_that_decides_is_the_most_important_and_noise_is_not() -> None:
     frame = observations(600, task="binary").assign(noise=np.random.default_rng(9).normal(size=600))
     data = dataset(frame.drop(columns="town"))
-    found = importance(OnnxModel(trained("linear", data).onnx), held_out(data), METRICS["roc_auc"])
+    found = importance(OnnxModel(trained("linear", data).onnx), held_out(data), METRICS["roc_auc"], 0.5)
     assert set(found) == {column.name for column in data.schema.features}
     assert list(found) == sorted(found, key=lambda name: -found[name])
     assert next(iter(found)) == "size"
@@ -88,7 +109,7 @@ def test_a_column_is_not_shuffled_with_another_whose_name_begins_alike() -> None
     frame = observations(600, task="binary")
     frame["noise.size"] = frame.pop("size")
     data = dataset(frame.assign(noise=np.random.default_rng(9).normal(size=600)))
-    found = importance(OnnxModel(trained("linear", data).onnx), held_out(data), METRICS["roc_auc"])
+    found = importance(OnnxModel(trained("linear", data).onnx), held_out(data), METRICS["roc_auc"], 0.5)
     assert abs(found["noise"]) < 0.1 * found["noise.size"]
 
 

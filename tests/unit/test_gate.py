@@ -4,18 +4,29 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from tidemill.schema import COPY_BITS
 from tidemill.spec import Gate
-from tidemill.stages.bootstrap import interval
+from tidemill.stages.bootstrap import interval, of_folds
 from tidemill.stages.gate import (
+    FEWEST_RARE,
     Check,
     beats_dummy,
     better_than_champion,
+    champion_check,
     decide,
+    dummy_check,
     export_parity,
+    floor,
+    latency,
+    leakage,
     overfit_gap,
+    split,
+    worst_slice,
 )
+from tidemill.stages.leakage import Leak
 from tidemill.stages.metrics import METRICS
 from tidemill.stages.parity import Parity
+from tidemill.stages.slices import Slice
 
 AUC, RMSE = METRICS["roc_auc"], METRICS["rmse"]
 Array = npt.NDArray[np.float64]
@@ -29,7 +40,9 @@ def scores(rows: int, quality: float, *, seed: int, noise: int = 0) -> tuple[Arr
     return truth, np.column_stack([1 - positive, positive])
 
 
-def judge(candidate: float, champion: float, *, attempt: int = 1, gate: Gate | None = None, rows: int = 2_000) -> Check:
+def judge(
+    candidate: float, champion: float, *, attempt: float = 1, gate: Gate | None = None, rows: int = 2_000
+) -> Check:
     truth, new = scores(rows, candidate, seed=0, noise=1)
     _, old = scores(rows, champion, seed=0, noise=2)
     check, _ = better_than_champion(AUC, truth, new, old, 7, gate or Gate(), attempt)
@@ -194,3 +207,116 @@ def test_one_failed_check_rejects_and_every_failed_sentence_is_a_reason() -> Non
     assert decide([good], None) == (True, ["it is the first model, and it passed every absolute check"])
     won = Check("better_than_champion", True, 0.1, 0.0, "it is better than version 1")
     assert decide([good, won], 1) == (True, ["it is better than version 1"])
+
+
+def test_too_few_rows_of_the_rarer_class_are_no_ground_to_compare() -> None:
+    truth, new = scores(2_000, 3.0, seed=0, noise=1)
+    _, old = scores(2_000, 0.0, seed=0, noise=2)
+    rare = np.flatnonzero(truth == 1)[: FEWEST_RARE - 1]
+    kept = np.sort(np.concatenate([np.flatnonzero(truth == 0), rare]))
+    check, _ = better_than_champion(AUC, truth[kept], new[kept], old[kept], 3, Gate(), 1)
+    assert not check.passed
+    assert check.value is not None
+    assert check.value > 0
+    assert "the rarest class has 19 held-out rows, and 20 are needed: upload more rows" in check.sentence
+
+
+def test_recipes_that_were_cross_validated_say_so() -> None:
+    result = of_folds(AUC, [0.80, 0.82, 0.81] * 5, [0.70, 0.71, 0.72] * 5, folds=5, rows=150, confidence=0.985)
+    check = champion_check(result, 4, Gate(), 1, folds=True)
+    assert check.passed
+    assert check.sentence.startswith(
+        "it is better than version 4: roc_auc 0.81 against 0.71 in cross-validation of 150 rows"
+    )
+    assert "on 150 cross-validated rows" in dummy_check(result, "cross-validated").sentence
+
+
+@pytest.mark.parametrize(("least", "passed"), [(0.6, True), (0.9, False)])
+def test_the_specs_floor_holds_for_the_value_itself(least: float, passed: bool) -> None:
+    truth, answers = scores(1_000, 1.0, seed=0)
+    held_out = interval(AUC, truth, answers, seed=1)
+    check = floor(AUC, held_out, Gate(floor=least))
+    assert check is not None
+    assert check.passed is passed
+    assert f"is {'' if passed else 'not '}at least {least:g}, as the spec wants" in check.sentence
+    assert floor(AUC, held_out, Gate()) is None
+
+
+def test_the_floor_of_a_loss_is_a_ceiling() -> None:
+    truth = np.random.default_rng(0).normal(size=500)
+    held_out = interval(RMSE, truth, truth + 0.5, seed=1)
+    low, high = (floor(RMSE, held_out, Gate(floor=bound)) for bound in (0.4, 0.6))
+    assert low is not None
+    assert high is not None
+    assert (low.passed, high.passed) == (False, True)
+    assert "is at most 0.6, as the spec wants" in high.sentence
+
+
+def test_a_graph_that_answers_too_slowly_is_rejected() -> None:
+    assert latency(0.2, Gate()).passed
+    check = latency(70.0, Gate())
+    assert not check.passed
+    assert check.sentence == "it answers one row in 70 ms, more than the 50 ms that the spec allows"
+
+
+def test_no_row_may_have_been_learned_from_and_judge() -> None:
+    keys = np.arange(10, dtype=np.uint64)
+    assert split(keys[:8], keys[8:], late=0).passed
+    check = split(keys[:8], keys[7:], late=3)
+    assert not check.passed
+    assert check.sentence == "1 rows lie on both sides of the split and 3 training rows are from after the cutoff"
+
+
+def leak(score: float) -> Leak:
+    return Leak("arrival", score, f"column 'arrival' tells (AUC {score})", "kept")
+
+
+def test_a_feature_that_gives_the_target_away_rejects_unless_the_spec_allows_it() -> None:
+    check = leakage([leak(1.0)], Gate())
+    assert not check.passed
+    assert "column 'arrival' tells (AUC 1.0): exclude what is known only after the fact" in check.sentence
+    allowed = leakage([leak(1.0)], Gate(allowed_leaks=("arrival",)))
+    assert allowed.passed
+    assert allowed.warns
+
+
+def test_a_feature_that_almost_does_warns_and_the_warning_is_a_reason() -> None:
+    check = leakage([leak(0.97)], Gate())
+    assert (check.passed, check.warns) == (True, True)
+    promoted, reasons = decide([check], None)
+    assert promoted
+    assert reasons[-1] == "column 'arrival' tells (AUC 0.97)"
+    assert leakage([], Gate()).warns is False
+
+
+def slice_of(name: str, surely: float) -> Slice:
+    return Slice(name, 300, 0.6, 0.7, surely + 0.1, surely, 0.01)
+
+
+def test_a_slice_rejects_only_beyond_the_margin_at_its_favourable_end() -> None:
+    passed = worst_slice([slice_of("plan is 'a'", 0.05), slice_of("plan is 'b'", -0.3)], 2, Gate())
+    assert passed.passed
+    assert "nearest to it is plan is 'a'" in passed.sentence
+    failed = worst_slice([slice_of("plan is 'a'", 0.3)], 2, Gate())
+    assert not failed.passed
+    assert "it is worse than version 2 where plan is 'a' (300 rows): 0.6 against 0.7, a loss of 40%" in failed.sentence
+    assert worst_slice([], 2, Gate()).passed
+
+
+def test_a_copy_on_the_other_side_is_seen() -> None:
+    keys = np.arange(100, dtype=np.uint64) << np.uint64(COPY_BITS)
+    assert not split(keys, keys[:10] + np.uint64(1), late=0).passed
+    assert split(keys[:50], keys[50:], late=0).passed
+
+
+def test_too_few_rows_of_a_class_beat_nobody_and_the_gap_says_why() -> None:
+    truth = np.zeros(100)
+    for positives in (0, 4):
+        truth[:positives] = 1
+        score = np.linspace(1, 0, 100)
+        answers = np.column_stack([1 - score, score])
+        check = beats_dummy(AUC, truth, answers, np.full((100, 2), 0.5), Gate())
+        assert not check.passed
+        assert f"the rarest class has {positives} held-out rows, and 20 are needed" in check.sentence
+    gap = overfit_gap(AUC, 0.8, interval(AUC, np.zeros(100), answers, seed=1), 0.5, Gate())
+    assert "too few of some class to measure a gap" in gap.sentence

@@ -132,7 +132,8 @@ def judged(task: str = "binary", *, promote: bool = True, champion: int | None =
     measured = metric({"binary": "roc_auc", "multiclass": "log_loss", "regression": "rmse"}[task], task)
     truth = rng.integers(0, len(classes), 120).astype(float) if classes else rng.normal(size=120)
     answers = rng.dirichlet(np.ones(len(classes)), 120) if classes else truth + rng.normal(size=120)
-    described = evaluate.describe(measured, task, truth, answers)
+    threshold = 0.4 if task == "binary" else None
+    described = evaluate.describe(measured, task, truth, answers, threshold)
     checks = [Check("beats_dummy", True, 0.2, 0.0, "it beats a model without features")]
     if not promote:
         checks.append(Check("overfit_gap", False, 0.5, 0.25, f"{word}: half of what it learned is lost"))
@@ -141,9 +142,16 @@ def judged(task: str = "binary", *, promote: bool = True, champion: int | None =
         "candidate": "forest", "metric": measured.name, "params": trial["params"], "cross_validated": 0.75,
         "scores": trial["scores"], "dummy": 0.5, "training": None, "trials": [trial], "complete": False, "rows": 480,
         "parity": {"rows": 120, "largest": 0.0, "beyond": 0}, "digests": {"model.onnx": "ab" * 32},
-        "libraries": {"numpy": "2.3.0"},
+        "libraries": {"numpy": "2.3.0"}, "threshold": threshold, "threshold_by": threshold and "f1",
+        "calibration": (classes and {"method": "sigmoid", "log_loss": 0.5, "log_loss_calibrated": 0.4}) or None,
+        "search": {"planned": 10, "tried": 4, "rows": [4_000, 16_000], "stopped": "time"}, "seed": 2013,
+        "repeated": None, "code": "cd" * 32, "timings": {"search": 12.5, "fit": 1.25, "export": 0.5},
     }  # fmt: skip
-    difference = {"difference": 0.0123, "lower": None, "confidence": 0.975, "rows": 120}
+    difference = {
+        "candidate": 0.8, "champion": 0.7, "difference": 0.0123, "lower": None, "confidence": 0.975, "rows": 120,
+        "resamples": 50,
+    }  # fmt: skip
+    part = {"name": f"{word} is missing", "rows": 110}
     return {
         "model": word, "run": "r-0123456789ab", "version": 4, "task": task, "target": word,
         "metric": {"name": measured.name, "label": measured.label, "higher_is_better": measured.higher_is_better},
@@ -154,13 +162,15 @@ def judged(task: str = "binary", *, promote: bool = True, champion: int | None =
         "comparison": champion and {
             "champion": champion, "attempt": 2, "difference": difference,
             "candidate": described, "champion_described": described,
+            "slices": [{**part, "candidate": 0.6, "champion": 0.7, "lost": 0.4, "surely_lost": -0.1}],
         },
+        "slices": [{**part, "value": 0.61}],
         "candidates": [
             {"candidate": "linear", "score": -0.5, "failed": ""}, {"candidate": "forest", "score": -0.25, "failed": ""},
             {"candidate": "boosting", "score": None, "failed": f"Timeout: {word}"},
         ],
         "rows": {"all": 600, "training": 480, "held_out": 120}, "partitions": ["0123456789abcdef"],
-        "importance": {word: 0.2, "other": -0.01}, "curves": evaluate.curves(task, truth, answers, classes),
+        "importance": {word: 0.2, "other": -0.01}, "curves": evaluate.curves(task, truth, answers, classes, threshold),
     }  # fmt: skip
 
 

@@ -1,8 +1,6 @@
 import json
 
-import numpy as np
-
-from tidemill.schema import Column, Schema, extend, rows_digest
+from tidemill.schema import Column, Schema, extend
 
 SCHEMA = Schema(
     (
@@ -32,9 +30,3 @@ def test_a_vocabulary_is_append_only() -> None:
     longer = extend(column, ["c", "a", "c", "d"])
     assert longer.vocabulary == ("b", "a", "c", "d")
     assert extend(longer, ["d", "b"]) is longer
-
-
-def test_a_set_of_rows_has_one_name_whatever_its_order() -> None:
-    keys = np.array([3, 1, 2], dtype=np.uint64)
-    assert rows_digest(keys) == rows_digest(keys[::-1])
-    assert rows_digest(keys) != rows_digest(keys[:2])

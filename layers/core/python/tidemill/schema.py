@@ -1,6 +1,5 @@
 """What a model's columns are: fixed by the data set a version was trained on, append-only over retrains."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -124,11 +123,6 @@ def split_by_key(
         if len(forced):
             held_out[np.isin(rows, forced)] = side
     return held_out
-
-
-def rows_digest(keys: npt.NDArray[np.uint64]) -> str:
-    """Names a set of rows whatever their order."""
-    return hashlib.sha256(np.sort(keys).tobytes()).hexdigest()[:16]
 
 
 def _column_to_json(column: Column) -> dict[str, Any]:

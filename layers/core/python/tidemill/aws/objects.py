@@ -54,8 +54,7 @@ class Objects:
         return json.loads(self.get(key))
 
     def put_json(self, key: str, document: Any) -> None:
-        """NaN is refused: what is not a number is null, and whoever writes decides that."""
-        self.put(key, json.dumps(document, allow_nan=False, indent=1).encode(), "application/json")
+        self.put(key, as_json(document), "application/json")
 
     def put_html(self, key: str, page: str) -> None:
         self.put(key, page.encode(), "text/html; charset=utf-8")
@@ -72,6 +71,11 @@ class Objects:
             )
             for page in pages:
                 yield from (entry["Key"] for entry in page.get("Contents", ()))
+
+
+def as_json(document: Any) -> bytes:
+    """NaN is refused: what is not a number is null, and whoever writes decides that."""
+    return json.dumps(document, allow_nan=False, indent=1).encode()
 
 
 def _batched(keys: Iterable[str], size: int) -> Iterator[list[str]]:

@@ -7,7 +7,7 @@ pk `MODEL#{m}`   sk `RUN#{id}`             one run, from claim to outcome
                  sk `COUNTER`              the last version number given out
                  sk `VERSION#{n}`          one judged version
                  sk `CHAMPION`             the version that serves
-                 sk `HELDOUT#{digest}`     the runs that were judged on one set of held-out rows
+                 sk `JUDGED#{n}`           which rows a version was judged on
                  sk `CHECK#{end}#{id}`     one monitoring check
                  sk `GOVERNOR`             what the retrain governor remembers
                  sk `EVENT#{time}#{id}`    history, only ever appended to: who, what, why
@@ -19,9 +19,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsBytes, cast
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from boto3.dynamodb.types import Binary, TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
 from tidemill.aws.failures import is_conditional, translated
@@ -145,19 +145,13 @@ class Registry:
     def versions(self, model: str) -> list[Item]:
         return list(self._query(model, "VERSION#"))
 
-    def attempt_on(self, model: str, rows: str, run: str) -> int:
-        """Which attempt on this set of held-out rows the run is, counted from 1; asking again does not count."""
-        key = _key(model, f"HELDOUT#{rows}")
-        item = self._find(key) or {}
-        runs = [*item.get("runs", [])]
-        if run not in runs:
-            runs.append(run)
-            condition = "#runs = :before" if item else "attribute_not_exists(sk)"
-            names = {"#runs": "runs"} if item else {}
-            values = {":before": item["runs"]} if item else {}
-            if not self._put_if({**key, "runs": runs}, condition, names, values):
-                return self.attempt_on(model, rows, run)
-        return int(runs.index(run)) + 1
+    def put_judgement(self, model: str, version: int, **facts: Any) -> None:
+        """What a version was judged on: the sketch of its rows, for those that come after it."""
+        self._put({**_key(model, f"JUDGED#{version:06d}"), "version": version, **facts})
+
+    def judgements(self, model: str) -> list[Item]:
+        """The last hundred, the newest first."""
+        return list(self._query(model, "JUDGED#", newest_first=True, limit=100))
 
     def champion(self, model: str) -> Champion | None:
         item = self._find(_key(model, "CHAMPION"))
@@ -352,6 +346,8 @@ def _to_dynamo(value: Any) -> Any:
 def _from_dynamo(value: Any) -> Any:
     if isinstance(value, Decimal):
         return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, Binary):
+        return bytes(cast("SupportsBytes", value))
     if isinstance(value, dict):
         return {name: _from_dynamo(entry) for name, entry in value.items()}
     return [_from_dynamo(entry) for entry in value] if isinstance(value, list) else value

@@ -22,7 +22,7 @@ from tidemill.spec import ModelSpec, parse_spec
 from tidemill.stages.classes import class_name
 from tidemill.stages.drift import DriftPolicy, DriftReport, detect
 from tidemill.stages.feed import feed_problems
-from tidemill.stages.metrics import metric
+from tidemill.stages.metrics import as_judged, metric
 from tidemill.stages.performance import Performance, measure
 from tidemill.stages.retrain import Decision, Findings, past_run, permitted, triage
 
@@ -144,7 +144,7 @@ def _performance(
     return measure(
         measured,
         truth,
-        prediction,
+        as_judged(measured, prediction, evaluation["candidate"].get("threshold")),
         predictions=predictions,
         needed=max(spec.monitor.min_rows, spec.retrain.min_new_labels),
         baseline=evaluation["candidate"]["interval"],

@@ -2,36 +2,31 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from time import perf_counter
 from typing import Any
-
-import numpy as np
 
 from tidemill.aws import datasets
 from tidemill.aws.datasets import StoredDataset
+from tidemill.aws.objects import as_json
 from tidemill.aws.paths import dataset_prefix, version_prefix
 from tidemill.aws.stores import Stores
 from tidemill.contracts import Candidate, Judged, ValidateRequest
 from tidemill.errors import ModelIncompatible, NothingTrained
 from tidemill.reports.evaluation import render
-from tidemill.schema import Schema, rows_digest, split_by_key
-from tidemill.spec import parse_spec
-from tidemill.stages import evaluate, gate
-from tidemill.stages.bootstrap import Interval
-from tidemill.stages.evaluate import HeldOut
-from tidemill.stages.metrics import dummy_prediction, metric
+from tidemill.schema import Schema
+from tidemill.stages import attempts, evaluate
+from tidemill.stages.attempts import Sketch
+from tidemill.stages.judge import Case, Champion, judge
 from tidemill.stages.onnx_model import OnnxModel
-from tidemill.stages.parity import Parity
 
 Document = dict[str, Any]
 
-
-@dataclass(frozen=True)
-class _Champion:
-    version: int
-    schema: Schema
-    model: OnnxModel
-    manifest: Document
+_OF_TRAINING = (
+    "params", "metric", "threshold", "threshold_by", "calibration", "estimator", "seed", "code", "search", "trials",
+    "timings", "libraries",
+)  # fmt: skip
+"""What the manifest repeats of candidate.json."""
 
 
 def run(request: ValidateRequest, stores: Stores) -> Judged:
@@ -40,12 +35,22 @@ def run(request: ValidateRequest, stores: Stores) -> Judged:
     best = _best(request.candidates)
     facts = stores.models.get_json(f"{best.prefix}candidate.json")
     graph = _graph(best.prefix, facts, f"candidate {best.candidate} of run {request.run}", stores)
+    case = Case(data, data.schema, data.names, data.spec, data.facts["cutoff"], facts, graph, OnnxModel(graph))
     champion = _champion(request.model, stores)
     version = stores.registry.version_for(request.model, request.run)
-    model = OnnxModel(graph)
-    evaluation = _judge(request, data, facts, graph, model, champion, version, stores)
+    attempt = _attempt(request.model, version, case, champion, stores)
+    evaluation = {
+        "model": request.model,
+        "run": request.run,
+        "version": version,
+        "task": data.schema.task,
+        "target": data.schema.target.name,
+        **judge(case, champion, attempt, perf_counter),
+        "candidates": [candidate.to_event() for candidate in request.candidates],
+        "partitions": data.partitions,
+    }
     prefix = version_prefix(request.model, version)
-    _write_version(request, data, best, facts, graph, model, evaluation, prefix, stores)
+    _write_version(request, data, best, case, evaluation, prefix, stores)
     stores.registry.put_version(
         request.model,
         version,
@@ -67,23 +72,22 @@ def run(request: ValidateRequest, stores: Stores) -> Judged:
     )
 
 
-def _best(candidates: Any) -> Candidate:
+def _best(candidates: Sequence[Candidate]) -> Candidate:
     """Highest cross-validated gain; the first named wins a tie."""
-    usable = [candidate for candidate in candidates if candidate.score is not None]
+    usable = [(candidate.score, candidate) for candidate in candidates if candidate.score is not None]
     if not usable:
         why = "; ".join(f"{c.candidate}: {c.failed or 'no fold could be judged'}" for c in candidates)
         raise NothingTrained(f"no candidate could be trained ({why})")
-    best: Candidate = max(usable, key=lambda candidate: candidate.score)
-    return best
+    return max(usable, key=lambda each: each[0])[1]
 
 
-def _champion(model: str, stores: Stores) -> _Champion | None:
+def _champion(model: str, stores: Stores) -> Champion | None:
     current = stores.registry.champion(model)
     if current is None:
         return None
     prefix = version_prefix(model, current.version)
     manifest = stores.models.get_json(f"{prefix}manifest.json")
-    return _Champion(
+    return Champion(
         current.version,
         Schema.from_json(manifest["schema"]),
         OnnxModel(_graph(prefix, manifest, f"version {current.version} of {model}", stores)),
@@ -100,131 +104,54 @@ def _graph(prefix: str, document: Document, whose: str, stores: Stores) -> bytes
     return graph
 
 
-def _judge(
-    request: ValidateRequest,
-    data: StoredDataset,
-    facts: Document,
-    graph: bytes,
-    model: OnnxModel,
-    champion: _Champion | None,
-    version: int,
-    stores: Stores,
-) -> Document:
-    measure = metric(facts["metric"], data.schema.task)
-    rows = _held_out(data, data.held_out)
-    answers = evaluate.answer(model, data.schema, rows)
-    dummy = dummy_prediction(data.schema.task, data.target[~data.held_out], len(rows.truth), len(data.schema.classes))
-    described = evaluate.describe(measure, data.schema.task, rows.truth, answers)
-    held_out = Interval.from_json(described["interval"])
-    checks = [
-        gate.export_parity(Parity(**facts["parity"])),
-        gate.artifact_size(graph),
-        gate.beats_dummy(measure, rows.truth, answers, dummy, data.spec.gate),
-        gate.overfit_gap(measure, _float(facts["cross_validated"]), held_out, _float(facts["dummy"]), data.spec.gate),
+def _attempt(model: str, version: int, case: Case, champion: Champion | None, stores: Stores) -> float:
+    """Which judgement on these rows it is; to judge the same again is the same attempt.
+
+    The rows are told before the others' are asked for, so that of two runs at one moment one at least sees the other.
+    """
+    registry, against = stores.registry, champion.version if champion else None
+    for item in registry.judgements(model):
+        if item["version"] == version and item["champion"] == against and item["attempt"]:
+            return float(item["attempt"])
+    today = Sketch.of(case.rows.keys[case.judged_with(champion)])
+    facts = {"champion": against, "rows": today.rows, "keys": today.packed()}
+    registry.put_judgement(model, version, **facts, attempt=None)
+    # Those that came before the first champion met no other model, and spend an error of their own.
+    earlier = [
+        Sketch.unpacked(item["rows"], item["keys"])
+        for item in registry.judgements(model)
+        if item["version"] != version and (item["champion"] is None) == (against is None)
     ]
-    comparison: Document | None = None
-    if champion:
-        check, comparison = _compare(request, data, model, champion, facts["metric"], stores)
-        checks.append(check)
-    promote, reasons = gate.decide(checks, champion.version if champion else None)
-    reasons = [*reasons, *(_blinded(champion, data) if champion else [])]
-    return {
-        "model": request.model,
-        "run": request.run,
-        "version": version,
-        "task": data.schema.task,
-        "target": data.schema.target.name,
-        "metric": {
-            "name": measure.name,
-            "label": measure.label,
-            "higher_is_better": measure.higher_is_better,
-        },
-        "promote": promote,
-        "reasons": reasons,
-        "checks": [check.to_json() for check in checks],
-        "candidate": {**facts, **described},
-        "comparison": comparison,
-        "candidates": [candidate.to_event() for candidate in request.candidates],
-        "rows": {
-            "all": len(data.target),
-            "training": int((~data.held_out).sum()),
-            "held_out": len(rows.truth),
-        },
-        "partitions": data.partitions,
-        "importance": evaluate.importance(model, rows, measure),
-        "curves": evaluate.curves(data.schema.task, rows.truth, answers, data.schema.classes),
-    }
-
-
-def _compare(
-    request: ValidateRequest,
-    data: StoredDataset,
-    model: OnnxModel,
-    champion: _Champion,
-    metric_name: str,
-    stores: Stores,
-) -> tuple[gate.Check, Document | None]:
-    """On the rows that both versions' split rules held out: by key, under the smaller of the two shares, or after
-    the later of the two cutoffs."""
-    common = data.held_out
-    if data.moments is not None and champion.manifest["cutoff"] is not None:
-        common = common & (data.moments > champion.manifest["cutoff"])
-    elif data.moments is None:
-        common = common & split_by_key(data.keys, parse_spec(champion.manifest["spec"]).holdout, champion.schema.sides)
-    rows = _held_out(data, common)
-    attempt = stores.registry.attempt_on(request.model, rows_digest(data.keys[common]), request.run)
-    measure = metric(metric_name, data.schema.task)
-    answers = evaluate.answer(model, data.schema, rows)
-    answers_of_champion = evaluate.answer(champion.model, champion.schema, rows)
-    check, difference = gate.better_than_champion(
-        measure, rows.truth, answers, answers_of_champion, champion.version, data.spec.gate, attempt
-    )
-    if difference is None:
-        return check, None
-    return check, {
-        "champion": champion.version,
-        "attempt": attempt,
-        "difference": difference.to_json(),
-        "candidate": evaluate.describe(measure, data.schema.task, rows.truth, answers),
-        "champion_described": evaluate.describe(measure, data.schema.task, rows.truth, answers_of_champion),
-    }
-
-
-def _blinded(champion: _Champion, data: StoredDataset) -> list[str]:
-    """A champion is judged without what the spec has excluded since, and whoever reads the verdict must know."""
-    present = {column.name for column in data.schema.features}
-    lost = [column.name for column in champion.schema.features if column.name not in present]
-    if not lost:
-        return []
-    return [f"version {champion.version} was judged without {', '.join(lost)}, which the data set has no more"]
-
-
-def _held_out(data: StoredDataset, chosen: Any) -> HeldOut:
-    return HeldOut(data.schema, data.names, data.matrix[chosen], data.target[chosen])
+    attempt = attempts.attempt(today, earlier)
+    registry.put_judgement(model, version, **facts, attempt=attempt)
+    return attempt
 
 
 def _write_version(
     request: ValidateRequest,
     data: StoredDataset,
     best: Candidate,
-    facts: Document,
-    graph: bytes,
-    model: OnnxModel,
+    case: Case,
     evaluation: Document,
     prefix: str,
     stores: Stores,
 ) -> None:
     """manifest.json is written last: a version that has one is whole."""
-    models = stores.models
+    models, facts = stores.models, case.facts
     examples = {entry["at"]: entry["row"] for entry in data.facts["examples"]}
-    golden = json.dumps(evaluate.golden_rows(model, data.matrix, examples)).encode()
     profile = stores.data.get(f"{dataset_prefix(request.model, request.prepared.dataset)}profile.json")
-    models.put(f"{prefix}model.onnx", graph)
+    made = {
+        "golden.json": json.dumps(evaluate.golden_rows(case.model, data.matrix, examples)).encode(),
+        "profile.json": profile,
+        "evaluation.json": as_json(evaluation),
+    }
+    report = render(evaluation)
+    models.put(f"{prefix}model.onnx", case.graph)
     models.copy(f"{best.prefix}model.joblib", f"{prefix}model.joblib")
-    models.put(f"{prefix}golden.json", golden, "application/json")
-    models.put(f"{prefix}profile.json", profile, "application/json")
-    models.put_json(f"{prefix}evaluation.json", evaluation)
-    models.put_html(f"{prefix}report.html", render(evaluation))
+    for name, content in made.items():
+        models.put(f"{prefix}{name}", content, "application/json")
+    models.put_html(f"{prefix}report.html", report)
+    made["report.html"] = report.encode()
     models.put_json(
         f"{prefix}manifest.json",
         {
@@ -234,16 +161,13 @@ def _write_version(
             "dataset": request.prepared.dataset,
             "partitions": data.partitions,
             "candidate": best.candidate,
-            "params": facts["params"],
-            "metric": facts["metric"],
+            **{key: facts[key] for key in _OF_TRAINING},
             "schema": data.schema.to_json(),
             "spec": data.facts["spec"],
             "cutoff": data.facts["cutoff"],
-            "libraries": facts["libraries"],
-            "digests": {**facts["digests"], "golden.json": hashlib.sha256(golden).hexdigest()},
+            "digests": {
+                **facts["digests"],
+                **{name: hashlib.sha256(content).hexdigest() for name, content in made.items()},
+            },
         },
     )
-
-
-def _float(value: float | None) -> float:
-    return np.nan if value is None else value

@@ -15,6 +15,7 @@ from tidemill.reports.page import (
     number,
     page,
     paragraphs,
+    percent,
     section,
     sentence,
     settings,
@@ -25,7 +26,13 @@ from tidemill.reports.page import (
 )
 from tidemill.stages.metrics import METRICS
 
-_MOST_FEATURES, _MOST_TRIALS = 25, 12
+_MOST_FEATURES, _MOST_TRIALS, _MOST_SLICES = 25, 12, 10
+_THRESHOLDS = {
+    None: "the most probable class is answered",
+    "half": "the more probable class is answered",
+    "f1": "of the best F1 score in cross-validation",
+    "spec": "as the spec says",
+}
 
 
 def render(evaluation: Mapping[str, Any]) -> str:
@@ -33,7 +40,8 @@ def render(evaluation: Mapping[str, Any]) -> str:
         _summary(evaluation),
         _checks(evaluation["checks"]),
         _comparison(evaluation),
-        _curves(evaluation["curves"], evaluation["target"]),
+        _curves(evaluation),
+        _slices(evaluation),
         _importance(evaluation["importance"], evaluation["metric"]["name"]),
         _metrics(evaluation),
         _candidates(evaluation),
@@ -86,7 +94,7 @@ def _summary(evaluation: Mapping[str, Any]) -> Markup:
 def _checks(checks: Sequence[Mapping[str, Any]]) -> Markup:
     rows = [
         (
-            badge("pass", "pass") if check["passed"] else badge("fail", "fail"),
+            _result(check),
             _words(check["name"]),
             number(check["value"]),
             number(check["threshold"]),
@@ -97,33 +105,46 @@ def _checks(checks: Sequence[Mapping[str, Any]]) -> Markup:
     return section("Checks", table(("Result", "Check", "Value", "Threshold", "Finding"), rows, "llrr"))
 
 
+def _result(check: Mapping[str, Any]) -> Markup:
+    if not check["passed"]:
+        return badge("fail", "fail")
+    return badge("warn", "warn") if check["warns"] else badge("pass", "pass")
+
+
 def _comparison(evaluation: Mapping[str, Any]) -> Markup | None:
     comparison = evaluation.get("comparison")
     if not comparison:
         return None
     difference, champion = comparison["difference"], comparison["champion"]
-    both = [
-        (f"Version {evaluation['version']}", comparison["candidate"]),
-        (f"Version {champion}, champion", comparison["champion_described"]),
+    own, other = f"Version {evaluation['version']}", f"Version {champion}, champion"
+    pairs = [
+        ("Difference", join([_signed(difference["difference"]), unit("positive is better")])),
+        ("Lower bound", join([_signed(difference["lower"]), unit(f"at {difference['confidence']:.2%}")])),
+        ("Attempt", join([number(comparison["attempt"]), unit("on these rows")])),
     ]
+    if evaluation["candidate"]["repeated"]:
+        pairs.insert(0, (own, join([number(difference["candidate"]), unit("its recipe, on all rows")])))
+        pairs.insert(1, (other, join([number(difference["champion"]), unit("its recipe, on the rows it knew")])))
+        note = (
+            "Too few rows are held out to judge by: both recipes were fitted on the same "
+            f"{count(difference['resamples'])} folds of {count(difference['rows'])} rows, and scored on what a fold "
+            "leaves out."
+        )
+        return section(f"Against version {champion}", facts(pairs), note=note)
+    both = [(own, comparison["candidate"]), (other, comparison["champion_described"])]
     rows = [(label, *(described["interval"][key] for key in ("value", "low", "high"))) for label, described in both]
+    pairs.insert(2, ("Rows", join([count(difference["rows"]), unit("that neither was trained on")])))
     return section(
         f"Against version {champion}",
         charts.intervals(rows),
-        facts(
-            [
-                ("Difference", join([_signed(difference["difference"]), unit("positive is better")])),
-                ("Lower bound", join([_signed(difference["lower"]), unit(f"at {difference['confidence']:.2%}")])),
-                ("Rows", join([count(difference["rows"]), unit("that neither was trained on")])),
-                ("Attempt", join([count(comparison["attempt"]), unit("on these rows")])),
-            ]
-        ),
+        facts(pairs),
         note="On the same rows, so that what is hard about a row is hard for both: the difference is surer than the "
         "two intervals suggest.",
     )
 
 
-def _curves(curves: Mapping[str, Any], target: str) -> Markup | None:
+def _curves(evaluation: Mapping[str, Any]) -> Markup | None:
+    curves, threshold = evaluation["curves"], evaluation["candidate"]["threshold"]
     drawn: list[Markup | None] = []
     if "roc" in curves:
         drawn += [
@@ -139,8 +160,38 @@ def _curves(curves: Mapping[str, Any], target: str) -> Markup | None:
             charts.scatter(curves["scatter"], "Predicted against actual", "actual", "predicted"),
             charts.histogram(residuals["edges"], residuals["counts"], "Residuals", "predicted − actual"),
         ]
-    note = join(["What it answers on held-out rows. Target: ", name(target), "."])
+    said: list[object] = ["What it answers on held-out rows. Target: ", name(evaluation["target"]), "."]
+    if threshold is not None:
+        said += [" It answers ", name(curves["classes"][1]), f" from a probability of {number(threshold)} on."]
+    note = join(said)
     return section("Answers", tag("div", *drawn, class_="charts"), note=note) if drawn else None
+
+
+def _slices(evaluation: Mapping[str, Any]) -> Markup | None:
+    """Where it is worst: against the champion, or for want of one by itself."""
+    comparison, metric = evaluation.get("comparison"), evaluation["metric"]["name"]
+    heads: tuple[str, ...]
+    rows: list[tuple[object, ...]]
+    if comparison and comparison["slices"]:
+        keys = {"candidate": number, "champion": number, "lost": percent, "surely_lost": percent}
+        rows = [
+            (one["name"], count(one["rows"]), *(show(one[key]) for key, show in keys.items()))
+            for one in comparison["slices"]
+        ]
+        heads = ("Where", "Rows", f"{metric}, this version", f"Version {comparison['champion']}", "Lost", "At least")
+        note = (
+            "Parts of the rows that both were judged on, its greatest losses first: lost is the share of what the "
+            "champion earns over a model without features; at least is the favourable end of its interval, corrected "
+            "for all parts. Below zero, it gained."
+        )
+    else:
+        rows = [(one["name"], count(one["rows"]), number(one["value"])) for one in evaluation["slices"]]
+        heads = ("Where", "Rows", metric)
+        note = "Parts of the held-out rows, its worst ones first."
+    if not rows:
+        return None
+    shown = table(heads, rows, "l" + "r" * (len(heads) - 1), most=_MOST_SLICES)
+    return section("Parts of the rows", shown, note=note)
 
 
 def _importance(importance: Mapping[str, float], metric: str) -> Markup | None:
@@ -214,8 +265,15 @@ def _facts(evaluation: Mapping[str, Any]) -> Markup:
     candidate, rows, held_out = evaluation["candidate"], evaluation["rows"], evaluation["candidate"]["interval"]
     numbers = [(label, count(rows[key])) for key, label in
                (("all", "Rows"), ("training", "For training"), ("held_out", "Held out"))]  # fmt: skip
+    calibration, search = candidate["calibration"], candidate["search"]
     pairs = [
         ("Settings", settings(candidate["params"])),
+        ("Threshold", join([number(candidate["threshold"]), unit(_THRESHOLDS[candidate["threshold_by"]])])),
+        ("Calibration", _calibrated(calibration)),
+        ("Search", f"{search['tried']} of {search['planned']} settings, on up to {count(max(search['rows']))} rows"),
+        ("Seconds", ", ".join(f"{key} {number(value)}" for key, value in candidate["timings"].items())),
+        ("Seed", str(candidate["seed"])),
+        ("Code", tag("code", candidate["code"])),
         ("Interval", f"bootstrap, {count(held_out['resamples'])} resamples at {held_out['confidence']:.0%}, "
                      f"seed {held_out['seed']}"),
         ("Partitions", _codes(evaluation["partitions"])),
@@ -227,6 +285,15 @@ def _facts(evaluation: Mapping[str, Any]) -> Markup:
         facts([*numbers, ("Partitions", count(len(evaluation["partitions"])))]),
         table(("Made with", ""), pairs),
     )
+
+
+def _calibrated(calibration: Mapping[str, Any] | None) -> str:
+    if calibration is None:
+        return "not for a regression"
+    before, after = number(calibration["log_loss"]), number(calibration["log_loss_calibrated"])
+    if calibration["method"] == "none":
+        return f"none: it would not have lowered the log loss of {before} (to {after})"
+    return f"{calibration['method']}: log loss {before} → {after} in cross-validation"
 
 
 def _codes(values: Iterable[str], most: int = 30) -> Markup:

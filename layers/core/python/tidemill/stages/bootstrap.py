@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tidemill.stages.metrics import FloatArray, Metric
+from tidemill.stages.metrics import RARE_SHARE, FloatArray, Metric
+from tidemill.stages.special import student_t_quantile
 
 FULL_RESAMPLES_ROWS = 50_000
 FEWEST_RESAMPLES = 500
@@ -36,6 +37,8 @@ class PairedDifference:
     undefined: int
     """Replicates without a value, e.g. with one class only; they are left out."""
     seed: int
+    rarest: int | None = None
+    """Rows of the rarer of two classes; None for other tasks."""
 
     def to_json(self) -> dict[str, Any]:
         return _without_nan(asdict(self))
@@ -74,13 +77,12 @@ def paired_difference(
     seed: int,
     confidence: float,
     resamples: int = 2000,
-    strata: npt.ArrayLike | None = None,
 ) -> PairedDifference:
     """Both predictions are weighed by the same redrawn rows, so that what is hard about a row cancels out.
 
     lower = difference - z(confidence) * standard error. The percentile bound was measured beside it: it lets
-    more equal models through where errors have heavy tails, and needs its far tail resampled.
-    `strata` (n,): redraw within each of its values, e.g. the class, where one is rare.
+    more equal models through where errors have heavy tails, and needs its far tail resampled. Where a class is rare,
+    rows are redrawn within each class, so that no replicate is without it.
     """
     of_candidate, of_champion = metric.bind(truth, candidate), metric.bind(truth, champion)
 
@@ -88,7 +90,7 @@ def paired_difference(
         return metric.gain(of_candidate(weights)) - metric.gain(of_champion(weights))
 
     rows = np.size(truth)
-    replicates = np.array([gap(w) for w in _redraws(rows, resamples, seed, strata)])
+    replicates = np.array([gap(w) for w in _redraws(rows, resamples, seed, _strata(truth, candidate))])
     defined, error = _usable(replicates)
     difference = gap(None)
     return PairedDifference(
@@ -103,6 +105,7 @@ def paired_difference(
         resamples=len(replicates),
         undefined=len(replicates) - len(defined),
         seed=seed,
+        rarest=_rarest(truth, candidate),
     )
 
 
@@ -114,12 +117,11 @@ def interval(
     seed: int,
     confidence: float = 0.95,
     resamples: int = 2000,
-    strata: npt.ArrayLike | None = None,
 ) -> Interval:
     """Percentile limits, since they stay inside the metric's own range."""
     value = metric.bind(truth, prediction)
     rows = np.size(truth)
-    replicates = np.array([value(w) for w in _redraws(rows, resamples, seed, strata)])
+    replicates = np.array([value(w) for w in _redraws(rows, resamples, seed, _strata(truth, prediction))])
     defined, error = _usable(replicates)
     tail = (1 - confidence) / 2
     low, high = np.quantile(defined, [tail, 1 - tail]) if math.isfinite(error) else (math.nan, math.nan)
@@ -135,6 +137,51 @@ def interval(
         undefined=len(replicates) - len(defined),
         seed=seed,
     )
+
+
+def of_folds(
+    metric: Metric, candidate: npt.ArrayLike, champion: npt.ArrayLike, *, folds: int, rows: int, confidence: float
+) -> PairedDifference:
+    """The difference of two recipes from their scores on the same folds of repeated cross-validation.
+
+    Folds share training rows, so that their scores vary less than those of new tables would. The variance is corrected
+    for that (Nadeau & Bengio 2003): error² = s² (1 / J + 1 / (folds - 1)) for J scores, with Student's t of J - 1.
+    Folds without a value are left out.
+    """
+    own, other = np.asarray(candidate, dtype=np.float64), np.asarray(champion, dtype=np.float64)
+    gaps = np.array([metric.gain(a) - metric.gain(b) for a, b in zip(own, other, strict=True)])
+    judged = np.isfinite(gaps)
+    count = int(judged.sum())
+    difference = error = lower = math.nan
+    if count > 1:
+        difference = float(gaps[judged].mean())
+        error = float(gaps[judged].std(ddof=1)) * math.sqrt(1 / count + 1 / (folds - 1))
+        lower = difference - student_t_quantile(confidence, count - 1) * error
+    return PairedDifference(
+        metric=metric.name,
+        candidate=float(own[judged].mean()) if count else math.nan,
+        champion=float(other[judged].mean()) if count else math.nan,
+        difference=difference,
+        lower=lower,
+        standard_error=error,
+        confidence=confidence,
+        rows=rows,
+        resamples=len(gaps),
+        undefined=len(gaps) - count,
+        seed=0,
+    )
+
+
+def _strata(truth: npt.ArrayLike, prediction: npt.ArrayLike) -> npt.ArrayLike | None:
+    """The classes, where one of two is rare."""
+    rarest = _rarest(truth, prediction)
+    return truth if rarest is not None and rarest < RARE_SHARE * np.size(truth) else None
+
+
+def _rarest(truth: npt.ArrayLike, prediction: npt.ArrayLike) -> int | None:
+    if np.ndim(prediction) != 2 or np.shape(prediction)[1] != 2:
+        return None
+    return int(np.bincount(np.asarray(truth).astype(np.int64), minlength=2).min())
 
 
 def _redraws(rows: int, resamples: int, seed: int, strata: npt.ArrayLike | None) -> Iterator[npt.NDArray[np.int64]]:

@@ -3,7 +3,7 @@
 The artifact that is judged is the one that will serve. Nothing is fitted here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from tidemill.encoding import Matrix, encoded_names, select
 from tidemill.schema import Schema
 from tidemill.stages.bootstrap import interval
-from tidemill.stages.metrics import METRICS, Metric
+from tidemill.stages.metrics import METRICS, Metric, as_judged, decisions
 from tidemill.stages.onnx_model import OnnxModel
 
 SEED = 7
@@ -21,6 +21,7 @@ _CURVE_POINTS = 60
 _BINS = 10
 _SCATTER_POINTS = 250
 _IMPORTANCE_ROWS = 4_000
+_TIMED = 200
 
 Array = npt.NDArray[np.float64]
 
@@ -47,21 +48,36 @@ def answer(model: OnnxModel, schema: Schema, rows: HeldOut) -> Array:
     return aligned
 
 
-def measures(task: str, truth: Array, prediction: Array) -> dict[str, float | None]:
+def measures(task: str, truth: Array, prediction: Array, threshold: float | None) -> dict[str, float | None]:
     """Every metric that the task knows; None where it is undefined on these rows."""
-    values = {m.name: m.bind(truth, prediction)(None) for m in METRICS.values() if task in m.tasks}
+    known = [metric for metric in METRICS.values() if task in metric.tasks]
+    values = {m.name: m.bind(truth, as_judged(m, prediction, threshold))(None) for m in known}
     return {name: value if value == value else None for name, value in values.items()}
 
 
-def describe(metric: Metric, task: str, truth: Array, prediction: Array) -> dict[str, Any]:
+def describe(metric: Metric, task: str, truth: Array, prediction: Array, threshold: float | None) -> dict[str, Any]:
     """One version's held-out numbers: the metric with its interval, all other metrics beside it."""
     return {
-        "interval": interval(metric, truth, prediction, seed=SEED).to_json(),
-        "metrics": measures(task, truth, prediction),
+        "interval": interval(metric, truth, as_judged(metric, prediction, threshold), seed=SEED).to_json(),
+        "metrics": measures(task, truth, prediction, threshold),
+        "threshold": threshold,
     }
 
 
-def curves(task: str, truth: Array, prediction: Array, classes: tuple[str, ...]) -> dict[str, Any]:
+def latency(model: OnnxModel, matrix: Matrix, clock: Callable[[], float]) -> float:
+    """Milliseconds for one row, the median of a few hundred; `clock` counts seconds."""
+    row = matrix[:1]
+    taken = []
+    for _ in range(_TIMED):
+        started = clock()
+        model.predict(row)
+        taken.append(clock() - started)
+    return float(np.median(taken) * 1_000)
+
+
+def curves(
+    task: str, truth: Array, prediction: Array, classes: tuple[str, ...], threshold: float | None
+) -> dict[str, Any]:
     """What the report draws, in few enough points to store.
 
     binary: roc [[false positive rate, true positive rate]…], precision_recall [[recall, precision]…],
@@ -70,19 +86,23 @@ def curves(task: str, truth: Array, prediction: Array, classes: tuple[str, ...])
     """
     if task == "regression":
         return _regression_curves(truth, prediction)
-    answers = np.argmax(prediction, axis=1)
+    answers = np.argmax(prediction if threshold is None else decisions(prediction, threshold), axis=1)
     size = len(classes)
     confusion = np.bincount(truth.astype(int) * size + answers, minlength=size * size).reshape(size, size)
     drawn: dict[str, Any] = {"classes": list(classes), "confusion": confusion.tolist()}
     return drawn | _binary_curves(truth, prediction[:, 1]) if task == "binary" else drawn
 
 
-def importance(model: OnnxModel, rows: HeldOut, metric: Metric) -> dict[str, float]:
+def importance(model: OnnxModel, rows: HeldOut, metric: Metric, threshold: float | None) -> dict[str, float]:
     """Permutation importance on held-out rows (Breiman 2001): the loss of the metric's gain when a feature's
     values are shuffled, every part of a date together; the largest first."""
     chosen = np.random.default_rng(SEED).permutation(len(rows.truth))[:_IMPORTANCE_ROWS]
     matrix, truth = rows.matrix[chosen], rows.truth[chosen]
-    whole = metric.gain(metric.bind(truth, model.predict(matrix))(None))
+
+    def gain(of: Matrix) -> float:
+        return metric.gain(metric.bind(truth, as_judged(metric, model.predict(of), threshold))(None))
+
+    whole = gain(matrix)
     losses = {}
     for column in rows.schema.features:
         parts = encoded_names(replace(rows.schema, columns=(column,)))
@@ -90,7 +110,7 @@ def importance(model: OnnxModel, rows: HeldOut, metric: Metric) -> dict[str, flo
         shuffled = matrix.copy()
         order = np.random.default_rng(SEED).permutation(len(truth))
         shuffled[:, places] = matrix[order][:, places]
-        losses[column.name] = whole - metric.gain(metric.bind(truth, model.predict(shuffled))(None))
+        losses[column.name] = whole - gain(shuffled)
     usable = {name: float(loss) for name, loss in losses.items() if loss == loss}
     return dict(sorted(usable.items(), key=lambda item: -item[1]))
 

@@ -4,39 +4,49 @@ Ties keep the champion: a model must earn its place.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tidemill.schema import COPY_BITS
 from tidemill.spec import Gate
+from tidemill.stages.attempts import error_of
 from tidemill.stages.bootstrap import Interval, PairedDifference, paired_difference
+from tidemill.stages.leakage import CERTAIN, Leak
 from tidemill.stages.metrics import Metric
 from tidemill.stages.parity import TOLERANCE, Parity
+from tidemill.stages.slices import Slice
 
 SEED = 11
 LARGEST_GRAPH_MB = 25.0
+FEWEST_RARE = 20
+"""Held-out rows of the rarer of two classes that it takes to compare models: of 10, one in twenty equal models won."""
 Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Check:
-    """`value` and `threshold` are what the sentence compares; None where there is nothing to compare."""
+    """`value` and `threshold` are what the sentence compares; None where there is nothing to compare. One that `warns`
+    has passed, and should be looked at. `inputs`: what the value was computed from."""
 
     name: str
     passed: bool
     value: float | None
     threshold: float | None
     sentence: str
+    warns: bool = False
+    inputs: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
 def decide(checks: Sequence[Check], champion: int | None) -> tuple[bool, list[str]]:
-    """Promote only if every check passes; the reasons are the failed checks' sentences, or why it won.
+    """Promote only if every check passes; the reasons are the failed checks' sentences, or why it won, and what was
+    warned of.
 
     With a champion, the overfit gap is shown but decides nothing: where the world became harder, cross-validation on
     older rows promised more than any model can keep, and the comparison on unseen rows is the stronger evidence.
@@ -45,14 +55,26 @@ def decide(checks: Sequence[Check], champion: int | None) -> tuple[bool, list[st
     failed = [check.sentence for check in checks if not check.passed and check.name not in shown]
     if failed:
         return False, failed
+    won = [check.sentence for check in checks if check.name == "better_than_champion"]
     if champion is None:
-        return True, ["it is the first model, and it passed every absolute check"]
-    return True, [check.sentence for check in checks if check.name == "better_than_champion"]
+        won = ["it is the first model, and it passed every absolute check"]
+    return True, [*won, *(check.sentence for check in checks if check.warns)]
 
 
-def beats_dummy(metric: Metric, truth: Array, candidate: Array, dummy: Array, gate: Gate) -> Check:
-    """Paired bootstrap against a model without features (class shares, or the mean)."""
-    result = paired_difference(metric, truth, candidate, dummy, seed=SEED, confidence=gate.confidence)
+def beats_dummy(
+    metric: Metric, truth: Array, candidate: Array, dummy: Array, gate: Gate, attempt: float = 1.0
+) -> Check:
+    """Paired bootstrap against a model without features (class shares, or the mean). It decides alone while there is
+    no champion, so that attempts spend its error as well."""
+    result = paired_difference(metric, truth, candidate, dummy, seed=SEED, confidence=confidence(gate, attempt))
+    return dummy_check(result, "held-out")
+
+
+def dummy_check(result: PairedDifference, rows: str, *, folds: bool = False) -> Check:
+    """`rows` says which they are."""
+    if not folds and (few := _too_few(result)):
+        sentence = f"it cannot be compared with a model without features: {few}"
+        return Check("beats_dummy", False, None, 0.0, sentence, inputs=result.to_json())
     passed = result.lower > 0
     verb = "beats" if passed else "does not surely beat"
     return Check(
@@ -60,9 +82,17 @@ def beats_dummy(metric: Metric, truth: Array, candidate: Array, dummy: Array, ga
         passed,
         _number(result.lower),
         0.0,
-        f"it {verb} a model without features: {metric.name} {result.candidate:.4g} against {result.champion:.4g} "
-        f"on {result.rows:,} held-out rows",
+        f"it {verb} a model without features: {result.metric} {result.candidate:.4g} against {result.champion:.4g} "
+        f"on {result.rows:,} {rows} rows",
+        inputs=result.to_json(),
     )
+
+
+def _too_few(result: PairedDifference) -> str:
+    """That the rarer of two classes has too few rows, or nothing."""
+    if result.rarest is None or result.rarest >= FEWEST_RARE:
+        return ""
+    return f"the rarest class has {result.rarest} held-out rows, and {FEWEST_RARE} are needed: upload more rows"
 
 
 def overfit_gap(metric: Metric, cross_validated: float, held_out: Interval, dummy: float, gate: Gate) -> Check:
@@ -73,7 +103,12 @@ def overfit_gap(metric: Metric, cross_validated: float, held_out: Interval, dumm
     """
     earned = metric.gain(cross_validated) - metric.gain(dummy)
     favourable = held_out.high if metric.higher_is_better else held_out.low
-    if not math.isfinite(earned) or earned <= 0 or not math.isfinite(favourable):
+    if not math.isfinite(favourable):
+        return Check(
+            "overfit_gap", False, None, gate.max_overfit_gap,
+            f"the {held_out.rows:,} held-out rows have too few of some class to measure a gap: upload more rows",
+        )  # fmt: skip
+    if not math.isfinite(earned) or earned <= 0:
         return Check(
             "overfit_gap", False, None, gate.max_overfit_gap,
             "cross-validation found nothing beyond a model without features, so there is no gap to measure",
@@ -89,6 +124,23 @@ def overfit_gap(metric: Metric, cross_validated: float, held_out: Interval, dumm
         gate.max_overfit_gap,
         f"{lost} on held-out rows ({cross_validated:.4g} → {held_out.value:.4g}; "
         f"at most {gate.max_overfit_gap:.0%} may be)",
+    )
+
+
+def floor(metric: Metric, held_out: Interval, gate: Gate) -> Check | None:
+    """The spec's least acceptable value, or largest for a loss; None where it names none. What is promised to people is
+    compared with the value itself, not with the end of its interval."""
+    if gate.floor is None:
+        return None
+    passed = metric.gain(held_out.value) >= metric.gain(gate.floor)
+    asked = "at least" if metric.higher_is_better else "at most"
+    return Check(
+        "floor",
+        passed,
+        _number(held_out.value),
+        gate.floor,
+        f"its {metric.name} of {held_out.value:.4g} on held-out rows is {'' if passed else 'not '}{asked} "
+        f"{gate.floor:g}, as the spec wants",
     )
 
 
@@ -112,51 +164,114 @@ def artifact_size(graph: bytes) -> Check:
         fits,
         size,
         LARGEST_GRAPH_MB,
-        f"its graph has {size:.1f} MB, {'within' if fits else 'more than'} the {LARGEST_GRAPH_MB:g} MB that the "
+        f"its graph has {size:.3g} MB, {'within' if fits else 'more than'} the {LARGEST_GRAPH_MB:g} MB that the "
         "endpoint can load beside another",
     )
 
 
-def better_than_champion(
-    metric: Metric, truth: Array, candidate: Array, champion: Array, version: int, gate: Gate, attempt: int
-) -> tuple[Check, PairedDifference | None]:
-    """One-sided paired bootstrap on rows that neither was trained on.
+def latency(milliseconds: float, gate: Gate) -> Check:
+    """Of one row in the graph alone, where the gate runs: what a caller waits for comes on top."""
+    passed = milliseconds <= gate.max_latency_ms
+    return Check(
+        "latency",
+        passed,
+        milliseconds,
+        gate.max_latency_ms,
+        f"it answers one row in {milliseconds:.2g} ms, {'within' if passed else 'more than'} the "
+        f"{gate.max_latency_ms:g} ms that the spec allows",
+    )
 
-    Judging again on the same rows finds a winner by chance sooner or later. So the n-th attempt on one set of
-    rows is judged at the spec's error * 6 / (pi * n)²: over any number of attempts that adds up to the error.
-    """
-    error = (1 - gate.confidence) * 6 / (math.pi * attempt) ** 2
-    margin = gate.margin or 0.0
+
+def split(training: npt.NDArray[np.uint64], held_out: npt.NDArray[np.uint64], *, late: int) -> Check:
+    """Nothing that it is judged on was learned from. `late`: training rows from after the cutoff."""
+    copies = np.uint64(COPY_BITS)  # of one row; all of them belong on one side
+    both = len(np.intersect1d(training >> copies, held_out >> copies))
+    told = [f"{both:,} rows lie on both sides of the split"] if both else []
+    told += [f"{late:,} training rows are from after the cutoff"] if late else []
+    return Check(
+        "split",
+        not told,
+        float(both + late),
+        0.0,
+        " and ".join(told) or f"none of the {len(held_out):,} held-out rows was trained on",
+    )
+
+
+def leakage(leaks: Sequence[Leak], gate: Gate) -> Check:
+    """A feature that gives the target away was hardly known before the fact; one that almost does may be honest."""
+    certain = [leak for leak in leaks if leak.score >= CERTAIN and leak.column not in gate.allowed_leaks]
+    told = certain or leaks
+    sentence = "no feature gives the target away"
+    if told:
+        sentence = "; ".join(leak.says for leak in told)
+    if certain:
+        sentence += (
+            ": exclude what is known only after the fact, or add it to gate.allowed_leaks in the spec if it is right"
+        )
+    score = max((leak.score for leak in told), default=None)
+    return Check("leakage", not certain, score, CERTAIN, sentence, warns=bool(leaks) and not certain)
+
+
+def worst_slice(slices: Sequence[Slice], version: int, gate: Gate) -> Check:
+    """Where it loses most against the champion; it fails only if the loss is too large even at the favourable end of
+    the slice's interval, which is corrected for how many slices there are."""
+    threshold = gate.max_slice_loss
+    if not slices:
+        return Check("worst_slice", True, None, threshold, "there are no slices of enough rows to compare")
+    worst = max(slices, key=lambda one: one.surely_lost)
+    passed = worst.surely_lost <= threshold
+    where = f"{worst.name} ({worst.rows:,} rows)"
+    found = f"{worst.candidate:.4g} against {worst.champion:.4g}"
+    if passed:
+        sentence = f"in none of {len(slices)} slices it is surely worse than version {version} by over {threshold:.0%}"
+        sentence += f" of what that one earned; nearest to it is {where}, {found}"
+    else:
+        sentence = (
+            f"it is worse than version {version} where {where}: {found}, a loss of {worst.lost:.0%} of what that "
+        )
+        sentence += f"one earned, and surely of {worst.surely_lost:.0%}; at most {threshold:.0%} may be lost in a slice"
+    return Check("worst_slice", passed, worst.surely_lost, threshold, sentence)
+
+
+def better_than_champion(
+    metric: Metric, truth: Array, candidate: Array, champion: Array, version: int, gate: Gate, attempt: float
+) -> tuple[Check, PairedDifference | None]:
+    """One-sided paired bootstrap on rows that neither was trained on, at what is left of the error for this attempt."""
     if not len(truth):
         return Check(
             "better_than_champion", False, None, 0.0,
             f"there are no rows yet that neither it nor version {version} was trained on: upload newer rows",
         ), None  # fmt: skip
-    result = paired_difference(metric, truth, candidate, champion, seed=SEED, confidence=1 - error)
-    passed = result.lower > -margin
-    return Check(
-        "better_than_champion",
-        passed,
-        _number(result.lower),
-        -margin,
-        _comparison(metric, result, version, passed=passed, margin=margin, attempt=attempt),
-    ), result
+    result = paired_difference(metric, truth, candidate, champion, seed=SEED, confidence=confidence(gate, attempt))
+    return champion_check(result, version, gate, attempt), result
 
 
-def _comparison(
-    metric: Metric, result: PairedDifference, version: int, *, passed: bool, margin: float, attempt: int
-) -> str:
-    numbers = f"{metric.name} {result.candidate:.4g} against {result.champion:.4g} on the same {result.rows:,} rows"
-    again = f", attempt {attempt} on these rows" if attempt > 1 else ""
+def confidence(gate: Gate, attempt: float) -> float:
+    return 1 - error_of(attempt, 1 - gate.confidence)
+
+
+def champion_check(result: PairedDifference, version: int, gate: Gate, attempt: float, *, folds: bool = False) -> Check:
+    """`folds`: recipes were compared by cross-validation, for want of held-out rows."""
+    margin = gate.margin or 0.0
+    few = "" if folds else _too_few(result)
+    passed = result.lower > -margin and not few
+    rows = f"in cross-validation of {result.rows:,} rows" if folds else f"on the same {result.rows:,} rows"
+    numbers = f"{result.metric} {result.candidate:.4g} against {result.champion:.4g} {rows}"
+    again = f", attempt {round(attempt, 1):g} on these rows" if attempt > 1 else ""
     bound = f"lower bound of the difference {result.lower:+.2g} at {result.confidence:.2%}{again}"
-    if passed:
-        how = "no worse than the margin allows" if margin else "better"
-        return f"it is {how} than version {version}: {numbers} ({bound})"
-    if not math.isfinite(result.lower):
-        return f"it cannot be compared with version {version}: {numbers} have too few of some class"
     surely_worse = 2 * result.difference - result.lower < 0  # the bound's mirror image is below 0
-    how = "worse than" if surely_worse else "not surely better than"
-    return f"it is {how} version {version}: {numbers} ({bound})"
+    if few:
+        sentence = f"it cannot be compared with version {version}: {few}"
+    elif passed:
+        how = "no worse than the margin allows" if margin else "better"
+        sentence = f"it is {how} than version {version}: {numbers} ({bound})"
+    elif not math.isfinite(result.lower):
+        sentence = f"it cannot be compared with version {version}: {numbers} have too few of some class"
+    else:
+        how = "worse than" if surely_worse else "not surely better than"
+        sentence = f"it is {how} version {version}: {numbers} ({bound})"
+    inputs = {"attempt": attempt, **result.to_json()}
+    return Check("better_than_champion", passed, _number(result.lower), -margin, sentence, inputs=inputs)
 
 
 def _number(value: float) -> float | None:

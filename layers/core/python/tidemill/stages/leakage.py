@@ -8,13 +8,14 @@ were not counted on, so that an id explains nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from tidemill.schema import Levels, Schema, mixed
+from tidemill.encoding import Matrix
+from tidemill.schema import Column, Levels, Schema, mixed
 from tidemill.stages.classes import class_codes
 from tidemill.stages.drift import FEW_VALUES
 from tidemill.stages.evolution import Finding
@@ -79,6 +80,23 @@ def find(columns: Mapping[str, Any], schema: Schema) -> list[Leak]:
                 if best.score >= SUSPECT:
                     leaks.append(_leak(column.name, best, schema, judge.measure))
     return sorted(leaks, key=lambda leak: -leak.score)
+
+
+def decoded(column: Column, matrix: Matrix, names: Sequence[str]) -> Values | None:
+    """A feature of matrix rows as it was before it was encoded, as far as it tells rows apart."""
+    if column.kind == "datetime":
+        days, hours = f"datetime.days:{column.name}", f"datetime.hour:{column.name}"
+        if days not in names:
+            return None
+        moments = matrix[:, names.index(days)] * 86_400.0 + matrix[:, names.index(hours)] * 3_600.0
+        return np.asarray(moments.astype("datetime64[s]"))
+    name = f"{column.kind}:{column.name}"
+    if name not in names:
+        return None
+    values = matrix[:, names.index(name)]
+    if column.kind == "categorical":
+        return Levels(np.maximum(values, -1).astype(np.int32), column.vocabulary)
+    return values.astype(np.float64)
 
 
 def redundant(columns: Mapping[str, Any], schema: Schema) -> list[Finding]:

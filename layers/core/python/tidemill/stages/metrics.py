@@ -26,13 +26,15 @@ RARE_SHARE = 0.10  # fewer positives than this: the ROC curve flatters, precisio
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """`label` finishes the sentence "the models were compared by their …"."""
+    """`label` finishes the sentence "the models were compared by their …"; `decides`: judges which class is answered,
+    and not how probable it is said to be."""
 
     name: str
     tasks: tuple[Task, ...]
     higher_is_better: bool
     label: str
     binder: Callable[[Any, FloatArray], _Value]
+    decides: bool = False
 
     def gain(self, value: float) -> float:
         """The value signed so that more is better, whatever the metric."""
@@ -93,6 +95,17 @@ def dummy_prediction(task: str, train_truth: npt.ArrayLike, n: int, classes: int
         return np.full(n, truth.mean(dtype=np.float64))
     priors = np.bincount(_class_indices(truth), minlength=classes) / truth.size
     return np.tile(priors.astype(np.float64), (n, 1))
+
+
+def as_judged(metric: Metric, prediction: FloatArray, threshold: float | None) -> FloatArray:
+    """What the metric is to see: where it judges decisions, the class that is answered from the threshold on."""
+    return decisions(prediction, threshold) if metric.decides and threshold is not None else prediction
+
+
+def decisions(prediction: FloatArray, threshold: float) -> FloatArray:
+    """Probabilities of two classes as 0 and 1."""
+    second = (prediction[:, 1] >= threshold).astype(np.float64)
+    return np.column_stack([1 - second, second])
 
 
 def _class_indices(truth: npt.NDArray[Any]) -> IntArray:
@@ -246,10 +259,12 @@ _ALL = (
     Metric("average_precision", ("binary",), True, "average precision", _average_precision),
     Metric("log_loss", ("binary", "multiclass"), False, "log loss", _log_loss),
     Metric("brier", ("binary",), False, "Brier score", _brier),
-    Metric("accuracy", ("binary", "multiclass"), True, "share of right answers", _accuracy),
-    Metric("f1", ("binary",), True, "F1 score at threshold 0.5", _f1),
-    Metric("balanced_accuracy", ("multiclass",), True, "mean recall over the classes", _balanced_accuracy),
-    Metric("f1_macro", ("multiclass",), True, "mean F1 score over the classes", _f1_macro),
+    Metric("accuracy", ("binary", "multiclass"), True, "share of right answers", _accuracy, decides=True),
+    Metric("f1", ("binary",), True, "F1 score", _f1, decides=True),
+    Metric(
+        "balanced_accuracy", ("multiclass",), True, "mean recall over the classes", _balanced_accuracy, decides=True
+    ),
+    Metric("f1_macro", ("multiclass",), True, "mean F1 score over the classes", _f1_macro, decides=True),
     Metric("rmse", ("regression",), False, "root mean squared error", _rmse),
     Metric("mae", ("regression",), False, "mean absolute error", _mae),
     Metric("r2", ("regression",), True, "share of variance explained (R²)", _r2),

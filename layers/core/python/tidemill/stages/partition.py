@@ -29,7 +29,7 @@ from tidemill.stages.clean import EXAMPLES, Cleaned, Plan, clean, summarised
 from tidemill.stages.columns import ENOUGH, Values, expected, read
 from tidemill.stages.dataset import Part
 from tidemill.stages.evolution import Finding, Misread, compare_header, compare_profiles, heaviest_first
-from tidemill.stages.leakage import find, redundant
+from tidemill.stages.leakage import decoded, find, redundant
 from tidemill.stages.model_schema import (
     MAX_CATEGORIES,
     MAX_CLASSES,
@@ -460,30 +460,12 @@ def _misread(work: _Work) -> dict[str, Misread]:
 
 def _leaks(work: _Work, schema: Schema) -> list[Finding]:
     matrix, target = work.sample()
-    columns: dict[str, Values] = {}
-    for column in schema.features:
-        columns |= _decoded(column, matrix, work.plan.names)
+    found = {column.name: decoded(column, matrix, work.plan.names) for column in schema.features}
+    columns: dict[str, Values] = {name: values for name, values in found.items() if values is not None}
     names = tuple(str(name) for name in work.target.seen)
     categorical = schema.target.kind == "categorical"
     columns[schema.target.name] = Levels(target.astype(np.int32), names) if categorical else target
     return [*(leak.finding for leak in find(columns, schema)), *redundant(columns, schema)]
-
-
-def _decoded(column: Column, matrix: npt.NDArray[np.float32], names: Sequence[str]) -> dict[str, Values]:
-    """A feature of matrix rows as it was before it was encoded, as far as it tells rows apart."""
-    if column.kind == "datetime":
-        days, hours = f"datetime.days:{column.name}", f"datetime.hour:{column.name}"
-        if days not in names:
-            return {}
-        moments = matrix[:, names.index(days)] * 86_400.0 + matrix[:, names.index(hours)] * 3_600.0
-        return {column.name: moments.astype("datetime64[s]")}
-    name = f"{column.kind}:{column.name}"
-    if name not in names:
-        return {}
-    values = matrix[:, names.index(name)]
-    if column.kind == "categorical":
-        return {column.name: Levels(np.maximum(values, -1).astype(np.int32), column.vocabulary)}
-    return {column.name: values.astype(np.float64)}
 
 
 def causes(reasons: Sequence[Mapping[str, Any]]) -> str:

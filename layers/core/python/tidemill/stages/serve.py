@@ -75,6 +75,8 @@ class ServedModel:
         self.name: str = manifest["model"]
         self.version: int = manifest["version"]
         self.schema = Schema.from_json(manifest["schema"])
+        # A version of before there were thresholds answers the most probable class.
+        self._threshold: float | None = manifest.get("threshold")
         self._encode = RowEncoder(self.schema)
         self._graph = OnnxModel(graph)
         self._features = self.schema.features
@@ -133,7 +135,10 @@ class ServedModel:
         if self.schema.task == "regression":
             return Answer(identity, float(values[place]), None, captured)
         shares = values[place].tolist()
-        best = max(range(len(shares)), key=shares.__getitem__)
+        if self._threshold is None:
+            best = max(range(len(shares)), key=shares.__getitem__)
+        else:
+            best = int(shares[1] >= self._threshold)
         probabilities = dict(zip(self.schema.classes, shares, strict=True))
         return Answer(identity, self._classes[best], probabilities, captured)
 

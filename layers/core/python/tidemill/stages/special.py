@@ -61,6 +61,49 @@ def chi_square_p(statistic: float, freedom: int) -> float:
     return min(1.0, scale * fraction)
 
 
+def student_t_p(t: float, freedom: int) -> float:
+    """P(Student's t >= t), by the regularized incomplete beta function (Numerical Recipes 6.4, 6.14)."""
+    half = 0.5 * _incomplete_beta(freedom / 2, 0.5, freedom / (freedom + t * t))
+    return half if t >= 0 else 1 - half
+
+
+def student_t_quantile(confidence: float, freedom: int) -> float:
+    """The t that is not exceeded with this probability, of at least 0.5."""
+    low, high = 0.0, 1.0
+    while student_t_p(high, freedom) > 1 - confidence:
+        low, high = high, 2 * high
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if student_t_p(middle, freedom) > 1 - confidence else (low, middle)
+    return high
+
+
+def _incomplete_beta(a: float, b: float, x: float) -> float:
+    """The regularized one, by Lentz's continued fraction, which converges fast below the mean."""
+    if x >= 1:
+        return 1.0
+    if x > (a + 1) / (a + b + 2):
+        return 1 - _incomplete_beta(b, a, 1 - x)
+    front = (
+        math.exp(math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x))
+        if x > 0
+        else 0.0
+    )
+    c, d = 1.0, 1 / (1 - (a + b) * x / (a + 1))
+    fraction = d
+    for m in range(1, 1_000):
+        for step in (
+            m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
+            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
+        ):
+            d = 1 / (1 + step * d)
+            c = 1 + step / c
+            fraction *= c * d
+        if abs(c * d - 1) < 1e-15:
+            break
+    return front * fraction / a
+
+
 def fisher_p(hits: int, rows: int, other_hits: int, other_rows: int) -> float:
     """Fisher's exact test that two shares are equal: twice the smaller hypergeometric tail, at any count."""
     total_hits, total = hits + other_hits, rows + other_rows
