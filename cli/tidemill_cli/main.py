@@ -10,7 +10,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import partial, wraps
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -132,8 +132,8 @@ def _with_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def _command(function: Callable[..., Result]) -> Callable[..., Result]:
-    app.command()(_with_options(function))
+def _command(function: Callable[..., Result], name: str | None = None) -> Callable[..., Result]:
+    app.command(name)(_with_options(function))
     return function
 
 
@@ -198,6 +198,19 @@ def spec(
     from tidemill_cli.commands.init import put_spec, show_spec
 
     return put_spec(session, model, file) if file else show_spec(session, model)
+
+
+@partial(_command, name="try")
+def attempt(
+    session: Session,
+    spec: Annotated[Path, typer.Argument(metavar="SPEC", help="The spec, a TOML file.", show_default=False)],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV or Parquet file.", show_default=False)],
+) -> Result:
+    """Train on this machine what SPEC names, with FILE, and upload nothing."""
+    from tidemill_cli.commands.init import read_spec
+    from tidemill_cli.commands.trial import attempt as work
+
+    return work(session, read_spec(spec)[1], file)
 
 
 @_command

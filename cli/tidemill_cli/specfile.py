@@ -19,12 +19,21 @@ _MEANING: Mapping[tuple[str, str], str] = {
     ): "share of an upload's rows that may be quarantined before all of it is refused",
     ("quality", "trusted"): "columns whose scale may jump: no change of unit is suspected in them",
     ("train", "candidates"): "tried in every run; the best in cross-validation meets the champion",
+    ("train", "estimator"): "one of your own beside them, see docs/estimators.md",
     ("train", "seconds"): "a candidate may take",
     ("train", "trials"): "settings tried for each candidate",
+    ("train", "threshold"): "probability of the second of two classes from which on it is answered",
+    ("train", "linear"): "between which values its parameters are searched",
+    ("train", "forest"): "the same",
+    ("train", "boosting"): "the same",
     ("gate", "mode"): 'better than the champion; or "non_inferior": not worse by more than margin',
     ("gate", "confidence"): "of the comparison, one-sided",
     ("gate", "margin"): 'the loss that you would accept; only with mode = "non_inferior"',
+    ("gate", "floor"): "of the metric on held-out rows, whatever it is compared with; of a loss, the most",
     ("gate", "max_overfit_gap"): "(cross-validated - held out) / (cross-validated - dummy), at most",
+    ("gate", "max_slice_loss"): "share of what the champion earned that may surely be lost in a part of the rows",
+    ("gate", "max_latency_ms"): "for one row, in the graph alone",
+    ("gate", "allowed_leaks"): "features that may give the target away, since they are known before the fact",
     ("monitor", "window"): "of predictions that one check looks at",
     ("monitor", "min_rows"): "fewer predictions say nothing about drift",
     ("monitor", "false_alarms"): "chance that a check finds drift where nothing changed",
@@ -34,6 +43,17 @@ _MEANING: Mapping[tuple[str, str], str] = {
     ("retrain", "breaker"): "so many retrains in a row without a better model, and no more are started",
     ("retrain", "min_new_labels"): "labels that must have come for drift alone to retrain",
 }
+
+_EXAMPLES: Mapping[tuple[str, str], str] = {
+    ("train", "estimator"): '"monotone"',
+    ("train", "threshold"): "0.3",
+    ("train", "linear"): "{ strength = [0.01, 10] }",
+    ("train", "forest"): "{ min_samples_leaf = [5, 50] }",
+    ("train", "boosting"): "{ learning_rate = 0.05, max_leaf_nodes = [15, 63] }",
+    ("gate", "margin"): "0.01",
+    ("gate", "floor"): "0.7",
+}
+"""Keys that nothing is said of by default → what could be, in TOML."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +136,8 @@ def _sections(inferred: Inferred) -> Iterator[str]:
             if key.name == "metric":
                 yield f"metric = {_value(inferred.metric)}  # or {', '.join(inferred.metrics)}"
                 continue
-            value = getattr(defaults, key.name)
-            line = f"{key.name} = {_value(value)}" if value is not None else f"# {key.name} = 0.01"
+            example = _EXAMPLES.get((name, key.name))
+            line = f"# {key.name} = {example}" if example else f"{key.name} = {_value(getattr(defaults, key.name))}"
             yield f"{line}  # {_MEANING[name, key.name]}"
 
 

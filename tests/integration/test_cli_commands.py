@@ -261,6 +261,16 @@ def test_an_edited_spec_is_checked_before_it_is_uploaded(command: Command) -> No
     assert command("spec", "edited")[1] == {"model": "edited", "spec": 'target = "late"\n'}
 
 
+@pytest.mark.parametrize(("name", "warned"), [("monotone", False), ("monotony", True)])
+def test_an_estimator_that_this_checkout_does_not_have_is_a_warning(command: Command, name: str, warned: bool) -> None:
+    spec = command.file("own.toml", f'target = "late"\n[train]\nestimator = "{name}"\n'.encode())
+    code, document = command("spec", "edited", spec)
+    assert code == 0
+    assert [text[:70] for text in document["warnings"]] == warned * [
+        "train.estimator = 'monotony' is none of the own estimators (monotone):"
+    ]
+
+
 # Uploads and runs
 
 

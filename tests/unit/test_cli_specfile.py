@@ -83,3 +83,11 @@ def test_what_was_not_guessed_is_suggested_in_lines_that_hold_without_their_comm
     assert said in text
     lines = re.sub(r"^# (price\.(decimal|unit) = )", r"\1", text, flags=re.MULTILINE)
     assert parse_spec(lines).columns == {"price": ColumnSpec("numeric", decimal=",", unit='"')}
+
+
+def test_every_line_that_is_shown_as_a_comment_holds_without_its_sign() -> None:
+    text = written(parse_spec(minimal("late")))
+    shown = re.findall(r"^# (\w+ = .*)$", text.partition("[train]")[2].partition("[gate]")[0], re.MULTILINE)
+    assert {line.split()[0] for line in shown} == {"estimator", "threshold", "linear", "forest", "boosting"}
+    for line in shown:
+        assert parse_spec(text.replace(f"# {line}", line)).train != parse_spec(text).train

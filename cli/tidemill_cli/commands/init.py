@@ -19,6 +19,7 @@ from tidemill.stages.metrics import METRICS, default_metric
 from tidemill.stages.partition import Partition, causes, make_partition
 from tidemill.stages.tables import open_table
 from tidemill_cli import specfile
+from tidemill_cli.cloud import project_root
 from tidemill_cli.console import Result, Table
 from tidemill_cli.rows import existing_file, read_file
 from tidemill_cli.session import Session
@@ -78,13 +79,9 @@ def show_spec(session: Session, model: str) -> Result:
 
 
 def put_spec(session: Session, model: str, file: Path) -> Result:
-    try:
-        text = read_file(file).decode()
-    except UnicodeDecodeError:
-        raise InvalidSpec(f"{file} is not UTF-8 text") from None
-    spec, target = parse_spec(text), session.target
+    (text, spec), target = read_spec(file), session.target
     before = target.spec(model_name(model))
-    changed = text != before
+    changed, warnings = text != before, _not_deployed(spec)
     if changed:
         target.data.put(spec_key(model), text.encode(), "application/toml")
     document = {
@@ -92,9 +89,30 @@ def put_spec(session: Session, model: str, file: Path) -> Result:
         "uploaded": target.uri_of_spec(model),
         "changed": changed,
         "digest": spec.digest(),
+        "warnings": warnings,
     }
     said = "holds from the next upload or retrain on" if changed else "is what it was: nothing has changed"
-    return Result(document, [f"the spec of {model} {said}"])
+    return Result(document, [f"the spec of {model} {said}", *(f"warning: {one}" for one in warnings)])
+
+
+def read_spec(file: Path) -> tuple[str, ModelSpec]:
+    """The text and what it says."""
+    try:
+        text = read_file(file).decode()
+    except UnicodeDecodeError:
+        raise InvalidSpec(f"{file} is not UTF-8 text") from None
+    return text, parse_spec(text)
+
+
+def _not_deployed(spec: ModelSpec) -> list[str]:
+    """No refusal: what is deployed may be newer than this checkout, and Train is told what is not."""
+    if spec.train.estimator is None:
+        return []
+    # scikit-learn takes a second to import, and few specs name an estimator.
+    from tidemill.stages import own  # noqa: PLC0415
+
+    known = own.known_in([str(project_root() / own.FOLDER)])
+    return [] if spec.train.estimator in known else [own.unknown(spec.train.estimator, known)]
 
 
 def _see(file: Path, spec: ModelSpec) -> _Seen:
