@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup test static unit integration infra e2e fuzz bench-prepare demo layers lock upgrade audit nag snapshot sbom clean
+.PHONY: help setup test static unit integration infra e2e fuzz bench-prepare bench-train bench-train-memory bench-gate demo layers lock upgrade audit nag snapshot sbom clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -40,6 +40,15 @@ fuzz: setup ## Two thousand damaged files through Prepare (some minutes)
 
 bench-prepare: setup ## Prepare against pandas, side by side, and its peak memory (some minutes)
 	@$(BIN)/python -m tests.bench.prepare
+
+bench-gate: setup ## How often the gate is wrong, in thousands of simulated comparisons (about a quarter of an hour)
+	@$(BIN)/python -m tests.bench.gate
+
+bench-train: setup ## Train against scikit-learn and FLAML on public tables (ARGS="--seconds 15" is quick)
+	@$(BIN)/python -m tests.bench.train $(ARGS)
+
+bench-train-memory: setup ## Peak memory and time of training at 1 and 3 million rows
+	@$(BIN)/python -m tests.bench.train_memory $(ARGS)
 
 demo: setup ## The whole loop on real data, on the local cloud
 	@$(BIN)/python -m examples.flights.demo
