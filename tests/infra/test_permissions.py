@@ -64,6 +64,7 @@ MAY: dict[str, set[str]] = {
         "s3:GetObject ModelBucket/models/*",
         "s3:PutObject ModelBucket/models/*",
         "dynamodb:GetItem RegistryTable",
+        "dynamodb:Query RegistryTable",
         "dynamodb:PutItem RegistryTable without since",
         "dynamodb:UpdateItem RegistryTable without since",
     },
