@@ -139,7 +139,7 @@ def test_a_small_table_is_judged_by_cross_validation(cloud: Cloud) -> None:
     told = evaluation(cloud, int(run["version"]))
     folds, difference = told["candidate"]["repeated"], told["comparison"]["difference"]
     gaps = np.subtract(folds["candidate"], folds["champion"]["scores"])
-    error = gaps.std(ddof=1) * np.sqrt(1 / len(gaps) + 1 / 4)
+    error = gaps.std(ddof=1) * np.sqrt(1 / len(gaps) + 2 / 4)
     assert difference["standard_error"] == pytest.approx(error)
     t = student_t_quantile(difference["confidence"], len(gaps) - 1)
     assert difference["lower"] == pytest.approx(gaps.mean() - t * error)

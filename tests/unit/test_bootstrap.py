@@ -97,7 +97,7 @@ def test_recipes_are_compared_by_the_corrected_t_test() -> None:
     own, other = [0.80, 0.78, 0.83, 0.79, 0.81, 0.80], [0.78, 0.77, 0.80, 0.79, 0.78, 0.79]
     result = of_folds(METRICS["roc_auc"], own, other, folds=3, rows=90, confidence=0.975)
     gaps = np.subtract(own, other)
-    error = math.sqrt((1 / 6 + 1 / 2) * gaps.var(ddof=1))
+    error = math.sqrt((1 / 6 + 2 / 2) * gaps.var(ddof=1))
     assert result.difference == pytest.approx(gaps.mean())
     assert result.standard_error == pytest.approx(error)
     assert result.lower == pytest.approx(gaps.mean() - stats.t.ppf(0.975, 5) * error)

@@ -145,8 +145,9 @@ def of_folds(
     """The difference of two recipes from their scores on the same folds of repeated cross-validation.
 
     Folds share training rows, so that their scores vary less than those of new tables would. The variance is corrected
-    for that (Nadeau & Bengio 2003): error² = s² (1 / J + 1 / (folds - 1)) for J scores, with Student's t of J - 1.
-    Folds without a value are left out.
+    for that, by twice what Nadeau & Bengio (2003) propose: error² = s² (1 / J + 2 / (folds - 1)) for J scores, with
+    Student's t of J - 1. With what they propose, noise was better than no features in 6 % of tables at 2.5 %, since all
+    folds share what chance put into the table. Folds without a value are left out.
     """
     own, other = np.asarray(candidate, dtype=np.float64), np.asarray(champion, dtype=np.float64)
     gaps = np.array([metric.gain(a) - metric.gain(b) for a, b in zip(own, other, strict=True)])
@@ -155,7 +156,7 @@ def of_folds(
     difference = error = lower = math.nan
     if count > 1:
         difference = float(gaps[judged].mean())
-        error = float(gaps[judged].std(ddof=1)) * math.sqrt(1 / count + 1 / (folds - 1))
+        error = float(gaps[judged].std(ddof=1)) * math.sqrt(1 / count + 2 / (folds - 1))
         lower = difference - student_t_quantile(confidence, count - 1) * error
     return PairedDifference(
         metric=metric.name,
