@@ -41,7 +41,7 @@ fuzz: setup ## Two thousand damaged files through Prepare (some minutes)
 bench-prepare: setup ## Prepare against pandas, side by side, and its peak memory (some minutes)
 	@$(BIN)/python -m tests.bench.prepare
 
-bench-gate: setup ## How often the gate is wrong, in thousands of simulated comparisons (about a quarter of an hour)
+bench-gate: setup ## How often the gate is wrong, in simulated comparisons (some minutes)
 	@$(BIN)/python -m tests.bench.gate
 
 bench-train: setup ## Train against scikit-learn and FLAML on public tables (ARGS="--seconds 15" is quick)
