@@ -81,6 +81,7 @@ def trained(candidate: str, folder: Path, now: Callable[[], float]) -> Candidate
     """One branch of the pipeline's Map, with the time that its function would have. `now` is in seconds."""
     bucket, begun = objects(folder), now()
     none = cast("Any", None)
-    stores = Stores(bucket, bucket, none, cast("Any", _NoChampion()), none)
+    registry = cast("Any", _NoChampion())
+    stores = Stores(data=bucket, models=bucket, captures=none, registry=registry, notices=none)
     request = TrainRequest(MODEL, "run", DATASET, candidate)
     return train.run(request, stores, lambda: FUNCTION_SECONDS - (now() - begun))

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from tests.tables import csv
 from tests.unit.builders import Data, assembled, dataset, observations, prepare
-from tidemill.encoding import RowEncoder, read_value
 from tidemill.errors import InvalidUpload
 from tidemill.profile import NumericProfile, Profile
 from tidemill.schema import split_by_key
@@ -19,6 +18,7 @@ from tidemill.stages import npy
 from tidemill.stages.assemble import _cutoff
 from tidemill.stages.dataset import Part
 from tidemill.stages.model_schema import same_model
+from tidemill.stages.rows import Notes, RowReader
 
 TIMED = 'target = "y"\ntime = "when"\nid = "key"'
 
@@ -160,11 +160,9 @@ def test_the_schema_shows_what_training_rows_had_and_not_what_was_held_out() -> 
 
 def test_examples_are_rows_as_a_request_has_them_and_encode_to_the_matrix() -> None:
     data = dataset(observations(300, task="regression"))
-    encoder = RowEncoder(data.schema)
     assert len(data.examples) == 16
-    for place, row in data.examples:
-        typed = {column.name: read_value(column, row[column.name]) for column in data.schema.features}
-        np.testing.assert_array_equal(np.array(encoder(typed), dtype=np.float32), data.matrix[place])
+    _, matrix = RowReader(data.schema)([row for _, row in data.examples], Notes())
+    np.testing.assert_array_equal(matrix, data.matrix[[place for place, _ in data.examples]])
 
 
 def test_the_training_profile_describes_training_rows_alone_where_the_sides_differ() -> None:

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from tidemill.names import Kind
 from tidemill.schema import Column, Levels
-from tidemill.spec import Kind
 from tidemill.stages.classes import Values, class_codes, class_name, class_texts, class_value
 
 LEVELS = Levels(np.array([1, 0, -1, 1], dtype=np.int32), ("b", "a"))

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidemill.encoding import LARGEST, read_value
+from tidemill.names import Kind
 from tidemill.schema import Column, Levels
-from tidemill.spec import Kind
 from tidemill.stages.columns import arrow_type, infer_kind, infer_target_kind, parse, read, suggestions
 
 

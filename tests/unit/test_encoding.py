@@ -24,17 +24,18 @@ from tidemill.encoding import (
     NULL_WORDS,
     TRUE_WORDS,
     UNKNOWN,
-    RowEncoder,
     categorical_positions,
     encode,
     encoded_names,
     read_value,
     select,
+    value_encoder,
     write_text,
     write_value,
 )
 from tidemill.schema import Column, Levels, Schema
 from tidemill.stages.columns import arrow_type, infer_kind, parse, read
+from tidemill.stages.rows import Notes, RowReader
 
 SIZE = Column("size", "numeric", "feature")
 PRICE = Column("price", "numeric", "feature", decimal=",", thousands=".", unit="€")
@@ -211,6 +212,14 @@ def test_a_value_of_a_request_comes_back_from_a_file(values: list[Any], column: 
         assert not same or theirs in ("bad", ours)
 
 
+def read_rows(schema: Schema, sent: list[dict[str, Any]]) -> Any:
+    """As a request is encoded, to a model whose training rows lacked values in every column."""
+    notes, columns = Notes(), tuple(replace(column, nullable=True) for column in schema.columns)
+    _, matrix = RowReader(replace(schema, columns=columns))(sent, notes)
+    assert not notes.problems
+    return matrix
+
+
 def as_file(column: Column, values: list[Any]) -> Any:
     """The values as a CSV has them, typed as Prepare types them."""
     parsed = read(pa.array([write_text(column, value) for value in values], pa.string()), column)
@@ -222,10 +231,8 @@ def as_file(column: Column, values: list[Any]) -> Any:
 @given(rows, st.sampled_from([1, 40]))
 def test_a_row_of_a_request_is_encoded_as_the_same_row_of_a_file(batch: list[dict[str, Any]], times: int) -> None:
     columns = {column.name: as_file(column, [row[column.name] for row in batch] * times) for column in FEATURES}
-    one_by_one = RowEncoder(SCHEMA)
-    typed = [{column.name: read_value(column, row[column.name]) for column in FEATURES} for row in batch]
     whole = encode(SCHEMA, columns, len(batch) * times)
-    expected = np.array([one_by_one(row) for row in typed] * times, dtype=np.float32)
+    expected = np.tile(read_rows(SCHEMA, batch), (times, 1))
     np.testing.assert_array_equal(whole, expected)
     np.testing.assert_array_equal(np.signbit(whole), np.signbit(expected))
 
@@ -277,7 +284,7 @@ def test_words_that_only_look_alike_are_different_categories() -> None:
 )
 def test_a_date_becomes_its_parts_in_utc(moment: str, parts: list[float]) -> None:
     schema = Schema((DAY,), "regression")
-    assert RowEncoder(schema)({"day": read_value(DAY, moment)}) == pytest.approx(parts, abs=1e-12)
+    assert value_encoder(DAY)(read_value(DAY, moment)) == pytest.approx(parts, abs=1e-12)
     matrix = encode(schema, {"day": as_file(DAY, [moment])}, 1)
     assert matrix[0].tolist() == np.array(parts, dtype=np.float32).tolist()
 
@@ -285,8 +292,8 @@ def test_a_date_becomes_its_parts_in_utc(moment: str, parts: list[float]) -> Non
 def test_every_day_of_a_span_has_the_parts_that_a_single_one_has() -> None:
     hours = np.arange("1999-12-30T23:00", "2004-03-02T01:00", 11, dtype="datetime64[h]").astype("datetime64[us]")
     moments = np.append(hours, np.datetime64("NaT"))
-    schema, encoder = Schema((DAY,), "regression"), RowEncoder(Schema((DAY,), "regression"))
-    rows = [encoder({"day": read_value(DAY, write_value(DAY, moment))}) for moment in moments]
+    schema, encoder = Schema((DAY,), "regression"), value_encoder(DAY)
+    rows = [encoder(read_value(DAY, write_value(DAY, moment))) for moment in moments]
     np.testing.assert_array_equal(encode(schema, {"day": moments}, len(moments)), np.array(rows, dtype=np.float32))
 
 
@@ -308,10 +315,8 @@ def test_no_column_is_taken_for_a_part_of_a_date_whatever_it_is_called(name: str
 
 
 def test_absent_and_unknown_categories_have_codes_of_their_own() -> None:
-    encoder = RowEncoder(Schema((TOWN,), "regression"))
-    assert encoder({}) == encoder({"town": None}) == [MISSING]
-    assert encoder({"town": "Atlantis"}) == [UNKNOWN]
-    assert encoder({"town": "日本"}) == [1.0]
+    rows: list[dict[str, Any]] = [{}, {"town": None}, {"town": "Atlantis"}, {"town": "日本"}]
+    assert read_rows(Schema((TOWN,), "regression"), rows).ravel().tolist() == [MISSING, MISSING, UNKNOWN, 1.0]
 
 
 def test_an_older_version_reads_a_newer_matrix_as_if_it_had_encoded_the_rows_itself() -> None:

@@ -15,9 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tidemill.names import Kind, Task
 from tidemill.profile import Profile, merge, profile
 from tidemill.schema import Column, Schema
-from tidemill.spec import Kind, ModelSpec, Task, parse_spec
+from tidemill.spec import ModelSpec, parse_spec
 from tidemill.stages import evolution, leakage, partition
 from tidemill.stages.evolution import Finding, Misread, compare_header, compare_profiles, heaviest_first
 

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.datasets import load_breast_cancer
 
+from tidemill.names import Kind, Task
 from tidemill.schema import Column, Levels, Schema
-from tidemill.spec import Kind, Task
 from tidemill.stages.leakage import CERTAIN, SAMPLE, SUSPECT, find, redundant
 from tidemill.stages.metrics import METRICS
 

@@ -14,8 +14,9 @@ import tidemill_estimators
 from tests.unit.builders import FOREVER, Data, dataset, observations, training_side
 from tidemill.encoding import MISSING, UNKNOWN, Matrix
 from tidemill.errors import InvalidSpec, TrainingFailed
+from tidemill.names import Task
 from tidemill.schema import Column, Schema
-from tidemill.spec import CANDIDATES, Task, Train, parse_spec
+from tidemill.spec import CANDIDATES, Train, parse_spec
 from tidemill.stages import own
 from tidemill.stages.export import parity, predict, to_onnx
 from tidemill.stages.folds import SEED

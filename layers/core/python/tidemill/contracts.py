@@ -1,10 +1,11 @@
 """What crosses a state boundary: the events of the two state machines, read and written in one place."""
 
+import base64
+import gzip
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import timedelta
 from typing import Any, Literal
 
 from tidemill.errors import InvalidUpload
@@ -14,11 +15,7 @@ FINAL: frozenset[Status] = frozenset({"promoted", "rejected", "duplicate", "inva
 """Statuses that a run keeps; a run is `running` until then."""
 
 UPLOADS = "uploads/"
-MOST_SHARES = 60_000
-"""Probabilities in one HTTP reply, rows × classes: with their classes' names they stay within the 6 MB that a Lambda
-may answer."""
-LONGEST_RUN = timedelta(hours=2)
-"""The pipeline's own timeout: a run that is older and still running was ended from outside."""
+BATCH = "batch/"
 
 
 @dataclass(frozen=True)
@@ -30,13 +27,30 @@ class Upload:
     version_id: str
     size: int
 
+    @classmethod
+    def from_event(cls, event: Mapping[str, Any]) -> "Upload":
+        """Takes S3's "Object Created" as EventBridge delivers it."""
+        detail = event["detail"]
+        entry = detail["object"]
+        return cls(detail["bucket"]["name"], entry["key"], entry.get("version-id", ""), int(entry.get("size", 0)))
+
     @property
     def model(self) -> str:
-        """The folder under `uploads/`; raises `InvalidUpload` where there is none."""
-        parts = self.key.removeprefix(UPLOADS).split("/", 1)
-        if not self.key.startswith(UPLOADS) or len(parts) != 2 or not (parts[1] or self.is_folder):
-            raise InvalidUpload(f"{self.key} is not under uploads/MODEL/: upload to uploads/MODEL/FILE")
-        return parts[0]
+        """The folder under `uploads/` or `batch/`; raises `InvalidUpload` where there is none."""
+        return self._place[0]
+
+    @property
+    def path(self) -> str:
+        """Below the model's folder."""
+        return self._place[1]
+
+    @property
+    def _place(self) -> tuple[str, str]:
+        top = BATCH if self.key.startswith(BATCH) else UPLOADS
+        model, _, path = self.key.removeprefix(top).partition("/")
+        if not self.key.startswith(top) or not model or not (path or self.is_folder):
+            raise InvalidUpload(f"{self.key} is not under {top}MODEL/: upload to {top}MODEL/FILE")
+        return model, path
 
     @property
     def is_folder(self) -> bool:
@@ -75,10 +89,24 @@ class Start:
         if "check" in event:
             order = Order(event["check"], event["reason"])
             return cls(event["model"], run_id("check", event["model"], order.check), order=order)
-        detail = event["detail"]
-        entry = detail["object"]
-        upload = Upload(detail["bucket"]["name"], entry["key"], entry.get("version-id", ""), int(entry.get("size", 0)))
+        upload = Upload.from_event(event)
         return cls(upload.model, upload.run, upload=upload)
+
+
+@dataclass(frozen=True)
+class LogBatch:
+    """What the subscription of a log delivers: lines of one stream. A redelivery has the same `id`."""
+
+    id: str
+    lines: Sequence[str]
+
+    @classmethod
+    def from_event(cls, event: Mapping[str, Any]) -> "LogBatch":
+        """Takes CloudWatch's "awslogs"; the message by which it looks whether anybody is there has no lines."""
+        document = json.loads(gzip.decompress(base64.b64decode(event["awslogs"]["data"])))
+        events = document["logEvents"] if document["messageType"] == "DATA_MESSAGE" else []
+        name = "\0".join([document["logGroup"], document["logStream"], *(entry["id"] for entry in events[:1])])
+        return cls(hashlib.sha256(name.encode()).hexdigest()[:16], [entry["message"] for entry in events])
 
 
 @dataclass(frozen=True)

@@ -84,18 +84,15 @@ def select(matrix: Matrix, names: Sequence[str], schema: Schema) -> Matrix:
     return picked
 
 
-class RowEncoder:
-    """The row form, made once a version: plain dictionaries and floats, no array until the batch is whole."""
-
-    def __init__(self, schema: Schema) -> None:
-        self._steps = [(column.name, _row_encoder(column)) for column in schema.features]
-
-    def __call__(self, row: Mapping[str, Value]) -> list[float]:
-        """Typed values in (see `read_value`), a missing key counts as missing; one matrix row out."""
-        encoded: list[float] = []
-        for name, step in self._steps:
-            encoded.extend(step(row.get(name)))
-        return encoded
+def value_encoder(column: Column) -> Callable[[Any], Sequence[float]]:
+    """The row form: a typed value (see `read_value`), None where it is missing, as the places that the column has."""
+    if column.kind == "categorical":
+        codes: dict[str | None, tuple[float]] = {value: (float(code),) for code, value in enumerate(column.vocabulary)}
+        codes[None] = (MISSING,)
+        return lambda value: codes.get(value, (UNKNOWN,))
+    if column.kind == "datetime":
+        return _date_parts
+    return lambda value: (_NAN if value is None else value,)
 
 
 def read_value(column: Column, raw: object) -> Value:
@@ -183,16 +180,6 @@ _ENCODERS: Mapping[str, Callable[[Column, Any, Matrix], None]] = {
     "categorical": _encode_codes,
     "datetime": _encode_dates,
 }
-
-
-def _row_encoder(column: Column) -> Callable[[Any], Sequence[float]]:
-    if column.kind == "categorical":
-        codes: dict[str | None, tuple[float]] = {value: (float(code),) for code, value in enumerate(column.vocabulary)}
-        codes[None] = (MISSING,)
-        return lambda value: codes.get(value, (UNKNOWN,))
-    if column.kind == "datetime":
-        return _date_parts
-    return lambda value: (_NAN if value is None else value,)
 
 
 def _date_parts(moment: datetime | None) -> Sequence[float]:

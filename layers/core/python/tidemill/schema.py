@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from tidemill.spec import Kind, Task
+from tidemill.names import Kind, Task
 
 COPY_BITS = 3
 """Low bits of a row's key that tell the first equal rows of one upload apart; the split does not look at them."""

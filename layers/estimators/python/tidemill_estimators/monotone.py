@@ -7,8 +7,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import TargetEncoder
 
 from tidemill.encoding import categorical_positions, encoded_names
+from tidemill.names import Task
 from tidemill.schema import Schema
-from tidemill.spec import Task
 
 RISING: tuple[str, ...] = ("precipitation",)
 """Numeric columns: with more of one, and all else equal, the prediction never falls."""

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from tidemill.spec import Task
+from tidemill.names import Task
 from tidemill.stages.finish import Sigmoid
 from tidemill.stages.folds import Places
 from tidemill.stages.metrics import METRICS, RARE_SHARE

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tidemill.encoding import read_value
+from tidemill.names import Kind
 from tidemill.schema import Column, Levels
-from tidemill.spec import Kind
 from tidemill.written import read_number
 
 Values = npt.NDArray[Any] | Levels

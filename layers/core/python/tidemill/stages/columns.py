@@ -18,8 +18,9 @@ import pyarrow.compute as pc
 
 from tidemill import written
 from tidemill.encoding import FALSE_WORDS, LARGEST, NULL_WORDS, TRUE_WORDS
+from tidemill.names import Kind
 from tidemill.schema import Column, Levels
-from tidemill.spec import Kind, column_key, toml_text
+from tidemill.spec import column_key, toml_text
 from tidemill.stages.npy import spread
 
 ENOUGH = 0.95

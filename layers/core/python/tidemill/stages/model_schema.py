@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from tidemill.errors import InvalidSpec, InvalidUpload
+from tidemill.names import Task
 from tidemill.profile import level_counts
 from tidemill.schema import Column, Levels, Role, Schema, extend
-from tidemill.spec import ColumnSpec, ModelSpec, Task
+from tidemill.spec import ColumnSpec, ModelSpec
 from tidemill.stages.classes import class_texts
 from tidemill.stages.columns import infer_kind, infer_target_kind, read
 from tidemill.stages.metrics import metric

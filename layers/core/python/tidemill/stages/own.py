@@ -16,8 +16,9 @@ from sklearn.pipeline import Pipeline
 
 import tidemill_estimators
 from tidemill.errors import TrainingFailed
+from tidemill.names import Task
 from tidemill.schema import Schema
-from tidemill.spec import ESTIMATOR_NAME, Task
+from tidemill.spec import ESTIMATOR_NAME
 from tidemill.stages.export import refuse_traps
 from tidemill.stages.folds import SEED
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from tidemill.contracts import LONGEST_RUN, Action
+from tidemill.contracts import Action
+from tidemill.limits import LONGEST_RUN
 from tidemill.spec import Monitor, Retrain
 
 _MOST_DOUBLINGS = 10
