@@ -1,11 +1,14 @@
 """Tidemill on moto: the stores, the real state machines and the real handlers, in this process."""
 
+import base64
+import gzip
+import hashlib
 import importlib
 import json
 import os
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +24,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
     StateTaskServiceSfn,
 )
 
-from tidemill.aws import clients
+from tidemill.aws import clients, lean
 from tidemill.aws.objects import Objects
 from tidemill.aws.registry import Registry
 from tidemill.aws.stores import Notices, Stores
@@ -36,8 +39,11 @@ ENVIRONMENT = {
     "CAPTURE_BUCKET": "captures",
     "REGISTRY_TABLE": "registry",
     "NOTICE_TOPIC": f"arn:aws:sns:{REGION}:{ACCOUNT}:notices",
+    "CAPTURE": "log",
 }
-FUNCTIONS = ("claim", "prepare", "train", "validate", "deploy", "notify", "list_models", "monitor", "infer")
+FUNCTIONS = (
+    "claim", "prepare", "train", "validate", "deploy", "notify", "list_models", "monitor", "infer", "capture", "batch",
+)  # fmt: skip
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "testing",
     "AWS_SECRET_ACCESS_KEY": "testing",
@@ -63,9 +69,9 @@ class Cloud:
     def spec(self, model: str, text: str) -> None:
         self.stores.data.put(f"specs/{model}.toml", text.encode())
 
-    def upload(self, model: str, name: str, data: bytes) -> dict[str, Any]:
+    def upload(self, model: str, name: str, data: bytes, top: str = "uploads") -> dict[str, Any]:
         """The event that S3 would send for this upload."""
-        key = f"uploads/{model}/{name}"
+        key = f"{top}/{model}/{name}"
         answer = clients.s3().put_object(Bucket="data", Key=key, Body=data)
         entry = {"key": key, "size": len(data), "version-id": answer["VersionId"], "etag": answer["ETag"]}
         return {"detail-type": "Object Created", "detail": {"bucket": {"name": "data"}, "object": entry}}
@@ -101,12 +107,43 @@ class Cloud:
         reply = self.invoke("infer", event)
         return reply["statusCode"], json.loads(reply["body"])
 
+    def _infer(self, handler: Callable[[Any, Any], Any], event: Mapping[str, Any], context: Any) -> Any:
+        """With its log, which the subscription carries on."""
+        written: list[str] = []
+        with patch("tidemill.aws.lines.write", written.append):
+            reply = handler(event, context)
+        lines = [line for line in written if '"tidemill"' in line]
+        if lines:
+            self.invoke("capture", awslogs(lines))
+        return reply
+
     def invoke(self, function: str, event: Mapping[str, Any]) -> Any:
         self.calls.append(function)
         if hook := self.before.pop(function, None):
             hook()
         context = SimpleNamespace(aws_request_id="r", get_remaining_time_in_millis=lambda: 900_000)
-        return importlib.import_module(f"functions.{function}.handler").handler(event, context)
+        handler = importlib.import_module(f"functions.{function}.handler").handler
+        return self._infer(handler, event, context) if function == "infer" else handler(event, context)
+
+
+def awslogs(lines: Sequence[str], stream: str = "2026/11/25/[$LATEST]s", kind: str = "DATA_MESSAGE") -> dict[str, Any]:
+    """The event by which CloudWatch Logs delivers lines to a function."""
+    document = {
+        "messageType": kind,
+        "owner": ACCOUNT,
+        "logGroup": "infer",
+        "logStream": stream,
+        "subscriptionFilters": ["captures"],
+        "logEvents": [
+            {
+                "id": hashlib.sha256(line.encode()).hexdigest(),
+                "timestamp": 1_764_000_000_000 + i,
+                "message": f"{line}\n",
+            }
+            for i, line in enumerate(lines)
+        ],
+    }
+    return {"awslogs": {"data": base64.b64encode(gzip.compress(json.dumps(document).encode())).decode()}}
 
 
 @contextmanager
@@ -126,14 +163,16 @@ def cloud() -> Iterator[Cloud]:
     with mock_aws(config=config), account() as stores:
         made = Cloud(stores, {})
         invoke = patch.object(LambdaSimpleBackend, "invoke", _invoker(made))
+        # moto hears what botocore sends, and nothing else.
+        lean = patch("tidemill.aws.stores.lean", clients)
         start = patch.object(StateTaskServiceSfn, "_eval_service_task", _start_execution)
-        with invoke, start:
+        with invoke, start, lean:
             made.machines = _make_machines()
             yield made
 
 
 def _forget_clients() -> None:
-    for made in (clients.s3, clients.dynamodb, clients.sns):
+    for made in (clients.s3, clients.dynamodb, clients.sns, lean.s3, lean.dynamodb):
         made.cache_clear()
     for name in FUNCTIONS:
         module = importlib.import_module(f"functions.{name}.handler")
@@ -143,11 +182,11 @@ def _forget_clients() -> None:
 def _stores() -> Stores:
     s3 = clients.s3()
     return Stores(
-        Objects(s3, "data"),
-        Objects(s3, "models"),
-        Objects(s3, "captures"),
-        Registry(clients.dynamodb(), "registry"),
-        Notices(clients.sns(), ENVIRONMENT["NOTICE_TOPIC"]),
+        models=Objects(s3, "models"),
+        captures=Objects(s3, "captures"),
+        registry=Registry(clients.dynamodb(), "registry"),
+        data=Objects(s3, "data"),
+        notices=Notices(clients.sns(), ENVIRONMENT["NOTICE_TOPIC"]),
     )
 
 

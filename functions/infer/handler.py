@@ -1,12 +1,14 @@
-"""The endpoint: API Gateway's proxy event in, its proxy reply out."""
+"""The endpoint: API Gateway's proxy event in, its proxy reply out.
+
+Only what the first reply needs is imported: docs/decisions/0009 has what each import costs.
+"""
 
 import base64
-import json
 from functools import cache
 from typing import Any
 
-from tidemill.aws.stores import Stores
-from tidemill.aws.telemetry import Event, count, environment, logger, now
+from tidemill.aws.lines import Event, as_json, count, environment, now, tell
+from tidemill.aws.stores import Serving
 from tidemill.errors import StoreUnavailable, TidemillError
 from tidemill.flows.infer import Endpoint
 from tidemill.stages.http import Request, Response, problem, respond
@@ -14,7 +16,8 @@ from tidemill.stages.http import Request, Response, problem, respond
 
 @cache
 def endpoint() -> Endpoint:
-    return Endpoint(Stores.of("infer", environment()), now, lambda name, value, model: count(name, value, model=model))
+    stores = Serving.of_infer(environment())
+    return Endpoint(stores, now, lambda name, value, model: count(name, value, model=model))
 
 
 def handler(event: Event, _context: Any) -> dict[str, Any]:
@@ -22,10 +25,10 @@ def handler(event: Event, _context: Any) -> dict[str, Any]:
     try:
         response = respond(request, endpoint())
     except StoreUnavailable as error:
-        logger.warning("%s", error)
+        tell("WARNING", str(error), request_id=request.id)
         response = problem(503, "the service cannot reach its stores; try again", headers={"Retry-After": "2"})
-    except TidemillError:
-        logger.exception("cannot serve")
+    except TidemillError as error:
+        tell("ERROR", f"cannot serve: {type(error).__name__}: {error}", request_id=request.id)
         response = problem(500, "the service is not able to answer; its operators can see why in the log")
     return _reply(response)
 
@@ -40,5 +43,5 @@ def _reply(response: Response) -> dict[str, Any]:
     return {
         "statusCode": response.status,
         "headers": dict(response.headers),
-        "body": json.dumps(response.document, allow_nan=False),
+        "body": as_json(response.document),
     }

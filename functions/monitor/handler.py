@@ -3,8 +3,9 @@
 from functools import cache
 from typing import Any
 
+from tidemill.aws.lines import Event, environment
 from tidemill.aws.stores import Stores
-from tidemill.aws.telemetry import Event, count, environment, instrumented
+from tidemill.aws.telemetry import count, instrumented
 from tidemill.contracts import CheckRequest
 from tidemill.flows.monitor import monitor
 

@@ -3,8 +3,9 @@
 from functools import cache
 from typing import Any
 
+from tidemill.aws.lines import Event, environment
 from tidemill.aws.stores import Stores
-from tidemill.aws.telemetry import Event, environment, instrumented
+from tidemill.aws.telemetry import instrumented
 from tidemill.contracts import ValidateRequest
 from tidemill.flows.validate import run
 

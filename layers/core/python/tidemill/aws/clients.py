@@ -1,10 +1,7 @@
-"""boto3 clients, made on first use and kept: importing this module connects to nothing."""
+"""boto3 clients, made on first use and kept: importing this module connects to nothing, and loads no boto3."""
 
 from functools import cache
-from typing import TYPE_CHECKING
-
-import boto3
-from botocore.config import Config
+from typing import TYPE_CHECKING, Any
 
 from tidemill.aws.objects import PARALLEL
 
@@ -13,21 +10,34 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sns import SNSClient
 
-_CONFIG = Config(
-    retries={"mode": "standard", "max_attempts": 5}, connect_timeout=5, read_timeout=60, max_pool_connections=PARALLEL
-)
-
 
 @cache
 def s3() -> "S3Client":
-    return boto3.client("s3", config=_CONFIG)
+    client: S3Client = _made("s3")
+    return client
 
 
 @cache
 def dynamodb() -> "DynamoDBClient":
-    return boto3.client("dynamodb", config=_CONFIG)
+    client: DynamoDBClient = _made("dynamodb")
+    return client
 
 
 @cache
 def sns() -> "SNSClient":
-    return boto3.client("sns", config=_CONFIG)
+    client: SNSClient = _made("sns")
+    return client
+
+
+def _made(service: str) -> Any:
+    # infer imports the stores, and has clients of its own for them: see docs/decisions/0009.
+    import boto3  # noqa: PLC0415
+    from botocore.config import Config  # noqa: PLC0415
+
+    config = Config(
+        retries={"mode": "standard", "max_attempts": 5},
+        connect_timeout=5,
+        read_timeout=60,
+        max_pool_connections=PARALLEL,
+    )
+    return boto3.client(service, config=config)  # type: ignore[call-overload]

@@ -1,42 +1,67 @@
-"""The one place that turns what AWS raises into our errors."""
+"""The one place that turns what AWS and its clients raise into our errors.
 
-from collections.abc import Iterator
+boto3's errors are known by where they come from, not by their classes: to import those would cost infer more than all
+else that it imports.
+"""
+
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
-from boto3.exceptions import Boto3Error
-from botocore.exceptions import BotoCoreError, ClientError
-
-from tidemill.errors import InvalidSettings, NotFound, StoreUnavailable
+from tidemill.errors import InvalidSettings, NotFound, StoreUnavailable, TidemillError
 
 _ABSENT = frozenset({"NoSuchKey", "NoSuchVersion", "404", "ResourceNotFoundException", "NoSuchBucket"})
 _REFUSED = frozenset({"AccessDenied", "AccessDeniedException", "403", "UnauthorizedOperation"})
+_SDK = frozenset({"boto3", "botocore", "s3transfer"})
+
+
+class ConditionFailed(Exception):
+    """Somebody else was first: a write's condition did not hold. An answer, and no failure."""
+
+
+class Refused(Exception):
+    """AWS answered our own client that it will not; `response` has the shape of that of botocore's ClientError."""
+
+    def __init__(self, code: str, message: str) -> None:
+        self.response = {"Error": {"Code": code, "Message": message}}
+        super().__init__(f"{code}: {message}")
+
+
+class Unreachable(Exception):
+    """Our own client got no answer, however often it asked."""
 
 
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
-    """`doing` finishes the sentence "failed while …"; conditional failures pass, since they are answers."""
+    """`doing` finishes the sentence "failed while …"; a condition that did not hold is told by `ConditionFailed`."""
     try:
         yield
-    except ClientError as error:
-        if is_conditional(error):
+    except Exception as error:
+        if not isinstance(error, Refused | Unreachable) and not _of_the_sdk(error):
             raise
-        code = code_of(error)
-        if code in _ABSENT:
-            raise NotFound(f"not found while {doing}") from error
-        if code in _REFUSED:
-            raise InvalidSettings(f"{code} while {doing}: the role in use lacks a permission for it") from error
-        raise StoreUnavailable(f"{code} while {doing}") from error
-    except (BotoCoreError, Boto3Error) as error:
+        answer = getattr(error, "response", None)
+        if isinstance(answer, dict) and "Error" in answer:
+            raise _meaning(answer, doing) from error
         raise StoreUnavailable(f"{type(error).__name__} while {doing}: {error}") from error
 
 
-def is_conditional(error: ClientError) -> bool:
-    """Somebody else was first: a write's condition did not hold."""
-    if code_of(error) == "TransactionCanceledException":
-        reasons = error.response.get("CancellationReasons", [])
-        return any(reason.get("Code") == "ConditionalCheckFailed" for reason in reasons)
-    return code_of(error) in ("ConditionalCheckFailedException", "PreconditionFailed")
+def _of_the_sdk(error: Exception) -> bool:
+    """Clients make classes of their own at run time, so any ancestor counts."""
+    return any(kind.__module__.partition(".")[0] in _SDK for kind in type(error).__mro__)
 
 
-def code_of(error: ClientError) -> str:
-    return error.response["Error"].get("Code", "Unknown")
+def _meaning(answer: Mapping[str, Any], doing: str) -> ConditionFailed | TidemillError:
+    code = answer["Error"].get("Code", "Unknown")
+    if _is_conditional(code, answer):
+        return ConditionFailed(code)
+    if code in _ABSENT:
+        return NotFound(f"not found while {doing}")
+    if code in _REFUSED:
+        return InvalidSettings(f"{code} while {doing}: the role in use lacks a permission for it")
+    return StoreUnavailable(f"{code} while {doing}")
+
+
+def _is_conditional(code: str, answer: Mapping[str, Any]) -> bool:
+    if code == "TransactionCanceledException":
+        return any(reason.get("Code") == "ConditionalCheckFailed" for reason in answer.get("CancellationReasons", ()))
+    return code in ("ConditionalCheckFailedException", "PreconditionFailed")

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -30,6 +29,8 @@ class Objects:
 
     def get_many(self, keys: Iterable[str]) -> Iterator[bytes]:
         """In the order of the keys, `PARALLEL` at a time: S3 answers many small reads at once as fast as one."""
+        from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 who serves reads no captures
+
         with ThreadPoolExecutor(PARALLEL) as pool:
             # In batches, since a pool would read everything ahead of whoever consumes it.
             for batch in _batched(keys, 16 * PARALLEL):

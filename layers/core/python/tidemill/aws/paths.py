@@ -25,5 +25,10 @@ def version_prefix(model: str, version: int) -> str:
     return f"models/{model}/{version}/"
 
 
+def batch_prefix(model: str, name: str, run: str) -> str:
+    """Beside the files, and not among them: what is written here must start nothing."""
+    return f"batch-results/{model}/{name}/{run}/"
+
+
 def check_prefix(model: str, check: str) -> str:
     return f"drift/{model}/{check}/"

@@ -15,25 +15,21 @@ pk `MODEL#{m}`   sk `RUN#{id}`             one run, from claim to outcome
 Every change that two runs could race for is a conditional write.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
-from typing import TYPE_CHECKING, Any, SupportsBytes, cast
+from typing import TYPE_CHECKING, Any
 
-from boto3.dynamodb.types import Binary, TypeDeserializer, TypeSerializer
-from botocore.exceptions import ClientError
-
-from tidemill.aws.failures import is_conditional, translated
-from tidemill.contracts import LONGEST_RUN
+from tidemill.aws.failures import ConditionFailed, translated
 from tidemill.errors import ChampionMoved, NotFound
+from tidemill.limits import LONGEST_RUN
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import PutTypeDef
 
 Item = dict[str, Any]
-_serialize, _deserialize = TypeSerializer().serialize, TypeDeserializer().deserialize
 
 
 @dataclass(frozen=True)
@@ -190,9 +186,7 @@ class Registry:
                         },
                     ]
                 )
-        except ClientError as error:
-            if not is_conditional(error):
-                raise
+        except ConditionFailed:
             raise ChampionMoved(
                 f"the champion of {model} is no longer {f'version {expected}' if expected else 'vacant'}"
             ) from None
@@ -265,10 +259,8 @@ class Registry:
         try:
             with translated(f"writing {item['sk']} of {item['pk']}"):
                 self.client.put_item(TableName=self.table, Item=_wire(item), ConditionExpression=condition, **extra)
-        except ClientError as error:
-            if is_conditional(error):
-                return False
-            raise
+        except ConditionFailed:
+            return False
         return True
 
     def _set(self, key: Item, facts: Mapping[str, Any]) -> None:
@@ -327,27 +319,45 @@ def _iso(moment: datetime) -> str:
 
 
 def _wire(item: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: _serialize(_to_dynamo(value)) for name, value in item.items()}
+    return {name: _to_dynamo(value) for name, value in item.items()}
 
 
 def _plain(item: Mapping[str, Any]) -> Item:
-    return {name: _from_dynamo(_deserialize(value)) for name, value in item.items()}
+    return {name: _from_dynamo(value) for name, value in item.items()}
 
 
-def _to_dynamo(value: Any) -> Any:
-    """DynamoDB has decimals and no floats."""
-    if isinstance(value, float):
-        return Decimal(repr(value))
+def _to_dynamo(value: Any) -> dict[str, Any]:
+    """A JSON value as DynamoDB's, which says the type of each; its numbers are decimals, as text."""
+    if value is None:
+        return {"NULL": True}
+    if isinstance(value, bool):
+        return {"BOOL": value}
+    if isinstance(value, int | float):
+        if not math.isfinite(value):
+            raise ValueError(f"{value} is no number that DynamoDB has")
+        return {"N": repr(value)}
+    if isinstance(value, str | bytes):
+        return {"S" if isinstance(value, str) else "B": value}
     if isinstance(value, Mapping):
-        return {name: _to_dynamo(entry) for name, entry in value.items()}
-    return [_to_dynamo(entry) for entry in value] if isinstance(value, list | tuple) else value
+        return {"M": _wire(value)}
+    return {"L": [_to_dynamo(entry) for entry in value]}
 
 
-def _from_dynamo(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    if isinstance(value, Binary):
-        return bytes(cast("SupportsBytes", value))
-    if isinstance(value, dict):
-        return {name: _from_dynamo(entry) for name, entry in value.items()}
-    return [_from_dynamo(entry) for entry in value] if isinstance(value, list) else value
+def _from_dynamo(value: Mapping[str, Any]) -> Any:
+    ((kind, held),) = value.items()
+    if kind == "NULL":
+        return None
+    if kind == "N":
+        return _number(held)
+    if kind == "M":
+        return _plain(held)
+    return [_from_dynamo(entry) for entry in held] if kind == "L" else held
+
+
+def _number(text: str) -> int | float:
+    """A whole number is an int, however it is written."""
+    try:
+        return int(text)
+    except ValueError:
+        number = float(text)
+        return int(number) if number.is_integer() else number

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tidemill.aws import clients
+from tidemill.aws import clients, lean
 from tidemill.aws.failures import translated
 from tidemill.aws.objects import Objects
 from tidemill.aws.registry import Registry
@@ -26,14 +26,39 @@ class Notices:
             self.client.publish(TopicArn=self.topic, Subject=short, Message=text)
 
 
-@dataclass(frozen=True)
-class Stores:
-    """A store that the function has no setting for is there, and refuses every call."""
+@dataclass(frozen=True, kw_only=True)
+class Serving:
+    """What answers requests, over clients that cost a cold start little.
 
-    data: Objects
+    `capture`: see `Settings`. `room`: bytes of memory that models may take.
+    """
+
     models: Objects
     captures: Objects
     registry: Registry
+    capture: str = "store"
+    room: int = 500_000_000
+
+    @classmethod
+    def of_infer(cls, environment: Mapping[str, str]) -> "Serving":
+        """Raises `InvalidSettings` with every setting that is missing."""
+        settings = Settings.of("infer", environment)
+        s3 = lean.s3()
+        return cls(
+            models=Objects(s3, settings.model_bucket),
+            captures=Objects(s3, settings.capture_bucket),
+            registry=Registry(lean.dynamodb(), settings.registry_table),
+            capture=settings.capture,
+            # MB; half of it is for the models, the rest for the interpreter, the requests and a model that comes new.
+            room=int(environment.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1024")) * 500_000,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stores(Serving):
+    """A store that the function has no setting for is there, and refuses every call."""
+
+    data: Objects
     notices: Notices
 
     @classmethod
@@ -42,9 +67,9 @@ class Stores:
         settings = Settings.of(function, environment)
         s3 = clients.s3()
         return cls(
-            Objects(s3, settings.data_bucket),
-            Objects(s3, settings.model_bucket),
-            Objects(s3, settings.capture_bucket),
-            Registry(clients.dynamodb(), settings.registry_table),
-            Notices(clients.sns(), settings.notice_topic),
+            models=Objects(s3, settings.model_bucket),
+            captures=Objects(s3, settings.capture_bucket),
+            registry=Registry(clients.dynamodb(), settings.registry_table),
+            data=Objects(s3, settings.data_bucket),
+            notices=Notices(clients.sns(), settings.notice_topic),
         )

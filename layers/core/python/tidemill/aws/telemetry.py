@@ -1,17 +1,15 @@
 """What every handler does around its one call: structured logs with the ids of the work, metrics, our errors."""
 
-import os
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import MetricUnit, single_metric
 
+from tidemill.aws.lines import Event
 from tidemill.errors import TidemillError
 
-Event = Mapping[str, Any]
 Handler = Callable[[Event, Any], Any]
 
 logger = Logger()
@@ -47,11 +45,3 @@ def count(name: str, value: float = 1, unit: MetricUnit = MetricUnit.Count, **di
     """One number in CloudWatch, by embedded metric format: it costs a log line and no call."""
     with single_metric(name, unit, value, default_dimensions=dimensions or None):
         pass
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
-
-
-def environment() -> Mapping[str, str]:
-    return os.environ

@@ -5,7 +5,7 @@ from datetime import datetime
 from tidemill.aws.registry import Registry
 from tidemill.contracts import Claimed, Start
 from tidemill.errors import InvalidSpec, InvalidUpload
-from tidemill.spec import model_name
+from tidemill.names import model_name
 
 
 def claim(start: Start, registry: Registry, execution: str, now: datetime) -> Claimed:
