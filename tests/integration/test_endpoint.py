@@ -12,7 +12,8 @@ from tidemill.aws.objects import Objects
 from tidemill.aws.registry import Registry
 from tidemill.errors import StoreUnavailable
 from tidemill.flows.captures import Captures
-from tidemill.flows.infer import FRESH, Endpoint
+from tidemill.flows.champions import FRESH, STALE
+from tidemill.flows.infer import Endpoint
 
 ROW = {"trip": "t9", "distance": 120.5, "wind": 2.0, "carrier": "cedar"}
 
@@ -37,7 +38,10 @@ class Clock:
 
 def make_endpoint(cloud: Cloud) -> tuple[Endpoint, Clock, list[tuple[str, float]]]:
     clock, counted = Clock(), list[tuple[str, float]]()
-    return Endpoint(cloud.stores, clock, lambda name, value, _model: counted.append((name, value))), clock, counted
+    endpoint = Endpoint(
+        cloud.stores, clock, lambda name, value, _model: counted.append((name, value)), start=lambda work: work()
+    )
+    return endpoint, clock, counted
 
 
 def test_every_answered_row_is_captured_as_it_was_answered(serving: Cloud) -> None:
@@ -148,13 +152,22 @@ def promote_second(cloud: Cloud) -> None:
     cloud.stores.registry.promote("trips", 2, expected=1, run="test", who="test", why="test", now=now)
 
 
-def test_a_new_champion_serves_within_seconds(serving: Cloud) -> None:
+def test_a_new_champion_is_looked_for_beside_a_request_and_serves_the_next(serving: Cloud) -> None:
     endpoint, clock, _ = make_endpoint(serving)
     assert endpoint.predict("trips", [ROW], "q")["version"] == 1
     promote_second(serving)
-    clock.later(FRESH - 1)
-    assert endpoint.predict("trips", [ROW], "q")["version"] == 1
-    clock.later(2)
+    versions = []
+    for seconds in (FRESH - 1, 2, 0):
+        clock.later(seconds)
+        versions.append(endpoint.predict("trips", [ROW], "q")["version"])
+    assert versions == [1, 1, 2]
+
+
+def test_after_a_quiet_minute_the_champion_is_looked_for_before_the_reply(serving: Cloud) -> None:
+    endpoint, clock, _ = make_endpoint(serving)
+    endpoint.predict("trips", [ROW], "q")
+    promote_second(serving)
+    clock.later(STALE)
     assert endpoint.predict("trips", [ROW], "q")["version"] == 2
 
 
@@ -165,7 +178,9 @@ def test_a_new_artifact_that_is_not_what_its_manifest_says_never_serves(serving:
     promote_second(serving)
     serving.stores.models.put(f"models/trips/2/{name}", b"[]")
     clock.later(60)
-    assert endpoint.predict("trips", [ROW], "q")["version"] == 1
+    reply = endpoint.predict("trips", [ROW], "q")
+    assert reply["version"] == 1
+    assert reply["degraded"] == "version 1 answers: the champion, version 2, could not be loaded"
     assert ("Degraded", 1) in counted
 
 
@@ -180,7 +195,9 @@ def test_a_registry_that_fails_in_passing_does_not_stop_the_last_good_model(
 
     monkeypatch.setattr(Registry, "champion", refuse)
     clock.later(60)
-    assert endpoint.predict("trips", [ROW], "q")["version"] == 1
+    reply = endpoint.predict("trips", [ROW], "q")
+    assert reply["version"] == 1
+    assert reply["degraded"] == "version 1 answers: which version is the champion could not be read"
     assert ("Degraded", 1) in counted
 
 

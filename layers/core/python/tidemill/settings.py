@@ -12,11 +12,15 @@ NEEDS: Mapping[str, frozenset[str]] = {
     "validate": frozenset({"DATA_BUCKET", "MODEL_BUCKET", "REGISTRY_TABLE"}),
     "deploy": frozenset({"MODEL_BUCKET", "REGISTRY_TABLE"}),
     "notify": frozenset({"REGISTRY_TABLE", "NOTICE_TOPIC"}),
-    "infer": frozenset({"MODEL_BUCKET", "CAPTURE_BUCKET", "REGISTRY_TABLE"}),
+    "infer": frozenset({"MODEL_BUCKET", "CAPTURE_BUCKET", "REGISTRY_TABLE", "CAPTURE"}),
+    "capture": frozenset({"CAPTURE_BUCKET"}),
+    "batch": frozenset({"DATA_BUCKET", "MODEL_BUCKET", "REGISTRY_TABLE", "NOTICE_TOPIC"}),
     "list_models": frozenset({"REGISTRY_TABLE"}),
     "monitor": frozenset({"DATA_BUCKET", "MODEL_BUCKET", "CAPTURE_BUCKET", "REGISTRY_TABLE"}),
 }
 """What each function reads from its environment; the template's environment is tested against it."""
+
+CAPTURE = ("log", "store")
 
 
 @dataclass(frozen=True)
@@ -28,11 +32,17 @@ class Settings:
     capture_bucket: str = ""
     registry_table: str = ""
     notice_topic: str = ""
+    capture: str = ""
+    """How infer hands over what it answered: "log" writes a line that the log's subscription carries on, "store" an
+    object, before the reply."""
 
     @classmethod
     def of(cls, function: str, environment: Mapping[str, str]) -> "Settings":
         needed = NEEDS[function]
         missing = sorted(name for name in needed if not environment.get(name))
-        if missing:
-            raise InvalidSettings("; ".join(f"{name} is missing in function {function!r}" for name in missing))
+        problems = [f"{name} is missing in function {function!r}" for name in missing]
+        if "CAPTURE" in needed and environment.get("CAPTURE") not in (None, "", *CAPTURE):
+            problems.append(f"CAPTURE={environment['CAPTURE']!r} is none of {', '.join(CAPTURE)}")
+        if problems:
+            raise InvalidSettings("; ".join(problems))
         return cls(**{name.lower(): environment[name] for name in needed})

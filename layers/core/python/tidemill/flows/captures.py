@@ -1,45 +1,72 @@
 """What the endpoint captured: predictions as they were answered, labels as they came, joined by id."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from itertools import takewhile
+from datetime import UTC, datetime, timedelta
+from itertools import groupby, takewhile, tee
 from typing import Any
 
 from tidemill.aws.objects import Objects
+from tidemill.stages.captured import Record
 
-Record = dict[str, Any]
+SPAN = timedelta(minutes=1)
+"""The records of one object are all of one minute, by the clock: so a window is read whole, and in the order of time,
+from objects that each hold many requests and came in any order."""
 
 
 @dataclass(frozen=True)
 class Captures:
-    """Objects are named `{kind}/{model}/{YYYY}/{MM}/{DD}/{time}-{request}.jsonl`, one JSON record a line."""
+    """Objects are named `{kind}/{model}/{YYYY}/{MM}/{DD}/{time}-{name}.jsonl` by the first time in them, one JSON
+    record a line. A record that was delivered twice counts once."""
 
     objects: Objects
 
-    def write(self, kind: str, model: str, moment: datetime, request: str, records: list[Record]) -> None:
+    def write(self, kind: str, model: str, name: str, records: Sequence[Record]) -> None:
+        """Records of one minute; the same `name` and time write the same object again."""
+        first = min(_time(record) for record in records)
         body = "\n".join(json.dumps(record, allow_nan=False) for record in records)
-        self.objects.put(_key(kind, model, moment, request), body.encode(), "application/x-ndjson")
+        self.objects.put(_key(kind, model, first, f"-{name}.jsonl"), body.encode(), "application/x-ndjson")
 
     def read(self, kind: str, model: str, start: datetime | None, end: datetime) -> Iterator[Record]:
-        """Records whose time is in [start, end), in the order of arrival; from the beginning without a start."""
-        prefix = f"{kind}/{model}/"
-        # One second of slack: the name has whole seconds, the record has them exactly.
-        after = _key(kind, model, start - timedelta(seconds=1), "") if start else ""
-        last = _key(kind, model, end + timedelta(seconds=1), "")
+        """Records whose time is in [start, end), in the order of their time; from the beginning without a start."""
+        after = _key(kind, model, start - SPAN) if start else ""
+        # The name has whole seconds, the record has them exactly.
+        last = _key(kind, model, end + timedelta(seconds=1))
         low, high = start.isoformat() if start else "", end.isoformat()
-        keys = takewhile(lambda key: key < last, self.objects.keys(prefix, after))
-        for data in self.objects.get_many(keys):
-            for line in data.decode().splitlines():
-                record = json.loads(line)
-                if low <= record["time"] < high:
-                    yield record
+        keys, again = tee(takewhile(lambda key: key < last, self.objects.keys(f"{kind}/{model}/", after)))
+        named = zip(keys, self.objects.get_many(again), strict=True)
+        for _, minute in groupby(named, lambda each: _minute(each[0])):
+            records = _records(data for _, data in minute)
+            yield from sorted((one for one in records if low <= one["time"] < high), key=lambda one: str(one["time"]))
 
     def labels(self, model: str, start: datetime | None, end: datetime) -> dict[str, Any]:
         """The label of each id that came in [start, end), the newest where it came twice."""
         return {record["id"]: record["label"] for record in self.read("labels", model, start, end)}
 
 
-def _key(kind: str, model: str, moment: datetime, request: str) -> str:
-    return f"{kind}/{model}/{moment:%Y/%m/%d/%H%M%S}-{request}{'.jsonl' if request else ''}"
+def by_minute(records: Iterable[Record]) -> Iterable[Sequence[Record]]:
+    """As objects have them."""
+    found: dict[datetime, list[Record]] = {}
+    for record in records:
+        found.setdefault(_time(record).replace(second=0, microsecond=0), []).append(record)
+    return found.values()
+
+
+def _records(objects: Iterable[bytes]) -> Iterator[Record]:
+    lines = (line for data in objects for line in data.decode().splitlines())
+    return map(json.loads, dict.fromkeys(lines))
+
+
+def _time(record: Record) -> datetime:
+    return datetime.fromisoformat(record["time"]).astimezone(UTC)
+
+
+def _key(kind: str, model: str, moment: datetime, rest: str = "") -> str:
+    return f"{kind}/{model}/{moment:%Y/%m/%d/%H%M%S}{rest}"
+
+
+def _minute(key: str) -> str:
+    """`…/HHMM` of `…/HHMMSS-name.jsonl`."""
+    folder, _, name = key.rpartition("/")
+    return f"{folder}/{name[:4]}"

@@ -1,40 +1,42 @@
 """Infer: the endpoint's service, with its models in memory and its captures in the bucket."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from tidemill.aws.paths import version_prefix
-from tidemill.aws.registry import Champion
-from tidemill.aws.stores import Stores
+from tidemill.aws import lines
+from tidemill.aws.stores import Serving
 from tidemill.encoding import LARGEST
-from tidemill.errors import InvalidRequest, ModelIncompatible, NotFound, StoreUnavailable
-from tidemill.flows.captures import Captures, Record
+from tidemill.errors import InvalidRequest, StoreUnavailable, TidemillError
+from tidemill.flows.captures import Captures
+from tidemill.flows.champions import Champions, Start, start_thread
+from tidemill.stages.captured import Batch, Record, batch_of, lines_of, records_of
 from tidemill.stages.classes import class_name
-from tidemill.stages.serve import Answers, Row, ServedModel, written_as
-
-FRESH = 5.0
-"""Seconds for which the champion pointer is believed before it is read again."""
+from tidemill.stages.rows import Row
+from tidemill.stages.serve import ServedModel, written_as
 
 Count = Callable[[str, float, str], None]
-
-
-@dataclass
-class _Loaded:
-    champion: Champion
-    model: ServedModel
-    read_at: datetime
+Sink = Callable[[Batch], int]
+"""Takes answered predictions on their way to the capture bucket; how many of them are kept."""
 
 
 @dataclass
 class Endpoint:
-    """Implements `tidemill.stages.http.Service`. `count(name, value, model)` reports a metric."""
+    """Implements `tidemill.stages.http.Service`. `count(name, value, model)` reports a metric, `tell(level, message)`
+    writes to the log. For `start` see `Champions`."""
 
-    stores: Stores
+    stores: Serving
     clock: Callable[[], datetime]
     count: Count
-    _loaded: dict[str, _Loaded] = field(default_factory=dict)
+    tell: Callable[[str, str], None] = lines.tell
+    start: Start = start_thread
+    _champions: Champions = field(init=False)
+    _sink: Sink = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._champions = Champions(self.stores, self.clock, self._degraded, self.start)
+        self._sink = _write_lines if self.stores.capture == "log" else self._store
 
     def models(self) -> list[dict[str, Any]]:
         """Every model that a run was ever claimed for; `version` is null while none serves."""
@@ -51,12 +53,12 @@ class Endpoint:
         return listed
 
     def model(self, name: str) -> dict[str, Any]:
-        loaded = self._serving(name)
-        schema = loaded.model.schema
+        served = self._champions.of(name)
+        schema = served.model.schema
         return {
             "model": name,
-            "version": loaded.model.version,
-            "since": loaded.champion.since,
+            "version": served.model.version,
+            "since": served.champion.since,
             "task": schema.task,
             "target": {
                 "name": schema.target.name,
@@ -64,89 +66,74 @@ class Endpoint:
                 "classes": list(schema.classes),
                 **written_as(schema.target),
             },
-            "fields": loaded.model.fields(),
+            "fields": served.model.fields(),
+            **_said(degraded=served.degraded),
         }
 
     def predict(self, name: str, rows: Sequence[Row], request: str) -> dict[str, Any]:
-        model = self._serving(name).model
+        served = self._champions.of(name)
+        model = served.model
         answers = model.predict(rows, request)
-        self._capture(name, "predictions", request, _records(answers, model.version, self.clock()))
+        self._capture(batch_of(answers, name, model.version, request, self.clock()))
         self.count("Predictions", len(rows), name)
-        reply: dict[str, Any] = {
+        return {
             "model": name,
             "version": model.version,
-            "predictions": [answer.to_json() for answer in answers.answers],
+            "predictions": answers.to_json(),
+            **_said(warnings=answers.warnings, degraded=served.degraded),
         }
-        if answers.warnings:
-            reply["warnings"] = answers.warnings
-        return reply
 
     def label(self, name: str, labels: Sequence[Row], request: str) -> dict[str, Any]:
         """Labels are kept as they come and joined by id when a check or a retrain reads them."""
-        model = self._serving(name).model
+        model = self._champions.of(name).model
         problems = [problem for i, entry in enumerate(labels) for problem in _label_problems(i, entry, model)]
         if problems:
             raise InvalidRequest(problems[:20])
         time = self.clock().isoformat()
         records = [{"id": str(entry["id"]), "label": entry["label"], "time": time} for entry in labels]
-        if not self._capture(name, "labels", request, records):
+        if not self._put("labels", name, request, records):
             raise StoreUnavailable("the labels could not be stored: send them again")
         self.count("Labels", len(labels), name)
         return {"model": name, "accepted": len(labels)}
 
-    def _capture(self, name: str, kind: str, request: str, records: list[Record]) -> bool:
+    def _capture(self, batch: Batch) -> None:
         """A reply never fails because its capture did; what is lost is counted."""
         try:
-            Captures(self.stores.captures).write(kind, name, self.clock(), request, records)
-        except StoreUnavailable:
-            self.count("CaptureLost", len(records), name)
+            lost = len(batch["ids"]) - self._sink(batch)
+        except ValueError:
+            # JSON has 1e400, and no reader of a capture does; as a feature's value it was refused before.
+            raise InvalidRequest("the body has a number that is too large to be kept: send it as text") from None
+        if lost:
+            self.count("CaptureLost", lost, batch["model"])
+
+    def _store(self, batch: Batch) -> int:
+        records = records_of(batch)
+        return len(records) if self._put(batch["kind"], batch["model"], batch["request"], records) else 0
+
+    def _put(self, kind: str, name: str, request: str, records: Sequence[Record]) -> bool:
+        try:
+            Captures(self.stores.captures).write(kind, name, request, records)
+        except StoreUnavailable as error:
+            self.tell("WARNING", str(error))
             return False
         return True
 
-    def _serving(self, name: str) -> _Loaded:
-        """The champion in memory. When the pointer or the new artifacts are bad, the last good one goes on."""
-        loaded, now = self._loaded.get(name), self.clock()
-        if loaded and (now - loaded.read_at).total_seconds() < FRESH:
-            return loaded
-        try:
-            fresh = self._load(name, loaded, now)
-        except (StoreUnavailable, ModelIncompatible, NotFound):
-            if loaded is None:
-                raise
-            self.count("Degraded", 1, name)
-            loaded.read_at = now
-            return loaded
-        self._loaded[name] = fresh
-        return fresh
-
-    def _load(self, name: str, loaded: _Loaded | None, now: datetime) -> _Loaded:
-        champion = self.stores.registry.champion(name)
-        if champion is None:
-            raise NotFound(f"model {name!r} does not exist, or has no champion yet")
-        if loaded and loaded.champion.version == champion.version:
-            return _Loaded(champion, loaded.model, now)
-        prefix = version_prefix(name, champion.version)
-        models = self.stores.models
-        served = ServedModel(
-            models.get_json(f"{prefix}manifest.json"),
-            models.get(f"{prefix}model.onnx"),
-            models.get(f"{prefix}golden.json"),
-        )
-        return _Loaded(champion, served, now)
+    def _degraded(self, name: str, error: TidemillError) -> None:
+        self.tell("WARNING", f"the last good version of {name} goes on: {type(error).__name__}: {error}")
+        self.count("Degraded", 1, name)
 
 
-def _records(answers: Answers, version: int, moment: datetime) -> list[Record]:
-    return [
-        {
-            "id": answer.id,
-            "time": moment.isoformat(),
-            "version": version,
-            "row": answer.captured,
-            "prediction": answer.prediction,
-            "probabilities": answer.probabilities,
-        }
-        for answer in answers.answers
-    ]
+def _write_lines(batch: Batch) -> int:
+    kept = 0
+    for count, line in lines_of(batch):
+        lines.write(line)
+        kept += count
+    return kept
+
+
+def _said(**facts: Any) -> Mapping[str, Any]:
+    """What a reply has only where there is something to say."""
+    return {name: value for name, value in facts.items() if value}
 
 
 def _label_problems(place: int, entry: Row, model: ServedModel) -> list[str]:

@@ -3,66 +3,57 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tidemill.contracts import MOST_SHARES
-from tidemill.encoding import Matrix, RowEncoder, Value, read_value
+from tidemill.encoding import Matrix
 from tidemill.errors import InvalidRequest, ModelIncompatible, TooLarge
+from tidemill.limits import MOST_SHARES
 from tidemill.schema import Column, Schema
 from tidemill.stages.classes import class_value
 from tidemill.stages.onnx_model import OnnxModel
+from tidemill.stages.rows import Columns, Notes, Row, RowReader
 
 GOLDEN_TOLERANCE = 1e-5
 MOST_ROWS = 10_000
 _MOST_PROBLEMS = 100
-_MOST_WARNINGS = 20
-
-Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One row's reply, in the shape of the HTTP contract, and the row as it is captured."""
-
-    id: str
-    prediction: str | float | bool
-    probabilities: Mapping[str, float] | None
-    captured: Row
-
-    def to_json(self) -> dict[str, Any]:
-        answer: dict[str, Any] = {"id": self.id, "prediction": self.prediction}
-        if self.probabilities is not None:
-            answer["probabilities"] = self.probabilities
-        return answer
 
 
 @dataclass(frozen=True)
 class Answers:
-    answers: Sequence[Answer]
+    """Column by column, each as long as the request had rows; `shares` are of `classes`, None for regression.
+
+    `columns` has what was sent, as far as the model knows it and it may be captured.
+    """
+
+    ids: Sequence[str]
+    predictions: Sequence[str | float | bool]
+    classes: Sequence[str]
+    shares: Sequence[Sequence[float]] | None
+    columns: Columns
     warnings: Sequence[str]
 
+    def to_json(self) -> list[dict[str, Any]]:
+        """Each row's reply, in the shape of the HTTP contract."""
+        if self.shares is None:
+            return [
+                {"id": identity, "prediction": value}
+                for identity, value in zip(self.ids, self.predictions, strict=True)
+            ]
+        return [
+            {"id": identity, "prediction": value, "probabilities": shares}
+            for identity, value, shares in zip(self.ids, self.predictions, self._named_shares(self.shares), strict=True)
+        ]
 
-@dataclass
-class _Notes:
-    """Problems refuse the request; warnings are told beside the answer."""
-
-    problems: list[dict[str, Any]] = field(default_factory=list)
-    warnings: dict[str, int] = field(default_factory=dict)
-
-    def problem(self, row: int, name: str, expected: str, got: str) -> None:
-        self.problems.append({"row": row, "field": name, "expected": expected, "got": got})
-
-    def warn(self, sentence: str) -> None:
-        self.warnings[sentence] = self.warnings.get(sentence, 0) + 1
-
-    def sentences(self) -> list[str]:
-        counted = [f"{text} ({count} rows)" if count > 1 else text for text, count in self.warnings.items()]
-        hidden = len(counted) - _MOST_WARNINGS
-        return counted[:_MOST_WARNINGS] + ([f"and {hidden} more warnings"] if hidden > 0 else [])
+    def _named_shares(self, shares: Sequence[Sequence[float]]) -> list[dict[str, float]]:
+        if len(self.classes) == 2:
+            # What most models answer, in half of the time.
+            first, second = self.classes
+            return [{first: one, second: other} for one, other in shares]
+        return [dict(zip(self.classes, each, strict=True)) for each in shares]
 
 
 class ServedModel:
@@ -75,13 +66,12 @@ class ServedModel:
         self.name: str = manifest["model"]
         self.version: int = manifest["version"]
         self.schema = Schema.from_json(manifest["schema"])
-        # A version of before there were thresholds answers the most probable class.
-        self._threshold: float | None = manifest.get("threshold")
-        self._encode = RowEncoder(self.schema)
+        self._read = RowReader(self.schema)
         self._graph = OnnxModel(graph)
-        self._features = self.schema.features
-        self._known = {column.name for column in self.schema.columns}
         self._classes = [class_value(name, self.schema.target) for name in self.schema.classes]
+        self._threshold: float | None = manifest.get("threshold")
+        # A version of before there was a choice has all captured.
+        self._not_captured = frozenset(manifest.get("not_captured", ()))
         self._replay(json.loads(golden))
 
     def predict(self, rows: Sequence[Row], new_id: str) -> Answers:
@@ -92,60 +82,45 @@ class ServedModel:
                 f"{len(rows):,} rows of {len(self._classes)} classes make a reply that is too large: "
                 f"send at most {most:,} rows a call"
             )
-        notes = _Notes()
-        encoded = [self._encode(self._typed(number, row, notes)) for number, row in enumerate(rows)]
+        notes = Notes()
+        columns, matrix = self._read(rows, notes)
         if notes.problems:
             raise InvalidRows(notes.problems)
-        values = self._graph.predict(np.array(encoded, dtype=np.float32))
-        ids = self._ids(rows, new_id)
-        answers = [self._answer(i, values, ids[i], row) for i, row in enumerate(rows)]
-        return Answers(answers, notes.sentences())
+        predictions, shares = self._decide(matrix)
+        ids = self._ids(columns, len(rows), new_id)
+        kept = {name: values for name, values in columns.items() if name not in self._not_captured}
+        return Answers(ids, predictions, self.schema.classes, shares, kept, notes.sentences())
+
+    def answer(self, matrix: Matrix) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64] | None]:
+        """Of encoded rows what `predict` answers: the values, of classes (n, classes), and the places of the answers
+        among the classes."""
+        values = self._graph.predict(matrix)
+        if self.schema.task == "regression":
+            return values, None
+        if self._threshold is None:
+            return values, values.argmax(axis=1)
+        return values, (values[:, 1] >= self._threshold).astype(np.int64)
 
     def fields(self) -> list[dict[str, Any]]:
         """What a request must and may carry."""
         return [_describe(column) for column in self.schema.columns if column.role in ("feature", "id", "time")]
 
-    def _typed(self, number: int, row: Row, notes: _Notes) -> dict[str, Value]:
-        typed: dict[str, Value] = {}
-        for column in self._features:
-            raw = row.get(column.name)
-            try:
-                value = read_value(column, raw)
-            except ValueError as error:
-                notes.problem(number, column.name, str(error), _shown(raw))
-                continue
-            if value is None and not column.nullable:
-                expected = f"a value ({column.kind}): no training row lacked it"
-                notes.problem(number, column.name, expected, "null" if column.name in row else "nothing")
-            elif value is not None:
-                _flag(column, value, notes)
-            typed[column.name] = value
-        for name in row:
-            if name not in self._known:
-                notes.warn(f"field {name!r} is not known to the model and was ignored")
-        return typed
+    def _decide(self, matrix: Matrix) -> tuple[Sequence[str | float | bool], Sequence[Sequence[float]] | None]:
+        values, places = self.answer(matrix)
+        if places is None:
+            return values.tolist(), None
+        # The graph's shares have seven digits; nine decimals lose nothing, and are half as long to write.
+        return [self._classes[place] for place in places.tolist()], values.round(9).tolist()
 
-    def _ids(self, rows: Sequence[Row], new_id: str) -> list[str]:
+    def _ids(self, columns: Columns, rows: int, new_id: str) -> list[str]:
         column = self.schema.of_role("id")
-        own = [row.get(column.name) if column else None for row in rows]
-        return [str(value) if _is_id(value) else f"{new_id}-{i}" for i, value in enumerate(own)]
-
-    def _answer(self, place: int, values: npt.NDArray[np.float64], identity: str, row: Row) -> Answer:
-        captured = {name: value for name, value in row.items() if name in self._known}
-        if self.schema.task == "regression":
-            return Answer(identity, float(values[place]), None, captured)
-        shares = values[place].tolist()
-        if self._threshold is None:
-            best = max(range(len(shares)), key=shares.__getitem__)
-        else:
-            best = int(shares[1] >= self._threshold)
-        probabilities = dict(zip(self.schema.classes, shares, strict=True))
-        return Answer(identity, self._classes[best], probabilities, captured)
+        own = columns.get(column.name) if column else None
+        if own and {str}.issuperset(map(type, own)) and all(map(str.strip, own)):
+            return own
+        return [str(value) if _is_id(value) else f"{new_id}-{i}" for i, value in enumerate(own or [None] * rows)]
 
     def _replay(self, golden: Sequence[Mapping[str, Any]]) -> None:
-        notes = _Notes()
-        rows = [self._encode(self._typed(i, entry["row"], notes)) for i, entry in enumerate(golden)]
-        matrix: Matrix = np.array(rows, dtype=np.float32)
+        _, matrix = self._read([entry["row"] for entry in golden], Notes())
         expected = np.array([entry["expected"] for entry in golden])
         if self._graph.width != matrix.shape[1]:
             raise ModelIncompatible(
@@ -161,23 +136,15 @@ class InvalidRows(InvalidRequest):
     """`fields`: one entry a bad value, `{"row", "field", "expected", "got"}`; rows count from 0."""
 
     def __init__(self, fields: Sequence[Mapping[str, Any]]) -> None:
-        self.fields = list(fields[:_MOST_PROBLEMS])
-        names = list(dict.fromkeys(str(entry["field"]) for entry in fields))
+        ordered = sorted(fields, key=lambda entry: int(entry["row"]))
+        self.fields = ordered[:_MOST_PROBLEMS]
+        names = list(dict.fromkeys(str(entry["field"]) for entry in ordered))
         super().__init__(f"{len(fields)} values cannot be used, in {', '.join(map(repr, names[:20]))}")
 
 
 def _is_id(value: object) -> bool:
     """Text that says something, or a whole number."""
     return bool(value.strip()) if isinstance(value, str) else isinstance(value, int) and not isinstance(value, bool)
-
-
-def _flag(column: Column, value: Value, notes: _Notes) -> None:
-    if column.kind == "categorical" and value not in column.vocabulary:
-        notes.warn(f"field {column.name!r}: category {_shown(value)} was not seen in training")
-    elif isinstance(value, float) and column.low is not None and column.high is not None:
-        span = f"{column.low:.6g} to {column.high:.6g}"
-        if not column.low <= value <= column.high:
-            notes.warn(f"field {column.name!r}: a value outside of training's {span}")
 
 
 def _describe(column: Column) -> dict[str, Any]:
@@ -199,8 +166,3 @@ def written_as(column: Column) -> dict[str, str]:
     """How text in the column is written, where that is not the usual way."""
     said = {key: getattr(column, key) for key in ("decimal", "thousands", "unit", "format")}
     return {key: mark for key, mark in said.items() if mark}
-
-
-def _shown(raw: object) -> str:
-    text = json.dumps(raw, default=str)
-    return text if len(text) <= 60 else f"{text[:60]}…"

@@ -1,0 +1,87 @@
+"""The lines by which the endpoint hands over what it answered, on their way back into records."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from tidemill.stages.captured import LONGEST_LINE, batch_of, lines_of, read_lines, records_of
+from tidemill.stages.serve import Answers
+
+NOON = datetime(2026, 7, 4, 12, tzinfo=UTC)
+
+
+def answers(rows: int = 2, text: str = "x", shares: bool = True) -> Answers:
+    return Answers(
+        [f"k{i}" for i in range(rows)],
+        ["yes", "no"] * (rows // 2),
+        ("no", "yes") if shares else (),
+        [[0.1, 0.9], [0.8, 0.2]] * (rows // 2) if shares else None,
+        {"size": [float(i) for i in range(rows)], "note": [text] * rows},
+        (),
+    )
+
+
+def lines(**differing: Any) -> list[str]:
+    """Of one request; `differing` goes over what the endpoint would write."""
+    return [json.dumps(batch_of(answers(), "trips", 3, "q1", NOON) | differing)]
+
+
+def test_what_was_written_is_read_as_one_record_a_row() -> None:
+    captured = read_lines(lines())
+    assert captured.damaged == 0
+    assert list(captured.records) == [("predictions", "trips")]
+    assert captured.records["predictions", "trips"] == records_of(batch_of(answers(), "trips", 3, "q1", NOON))
+    assert captured.records["predictions", "trips"][0] == {
+        "id": "k0",
+        "time": "2026-07-04T12:00:00+00:00",
+        "version": 3,
+        "row": {"size": 0.0, "note": "x"},
+        "prediction": "yes",
+        "probabilities": {"no": 0.1, "yes": 0.9},
+    }
+
+
+def test_a_long_request_takes_several_lines_and_no_row_is_lost() -> None:
+    batch = batch_of(answers(1_000, "x" * 1_000), "trips", 3, "q1", NOON)
+    written = list(lines_of(batch))
+    assert len(written) > 1
+    assert max(len(line.encode()) for _, line in written) <= LONGEST_LINE
+    assert sum(rows for rows, _ in written) == 1_000
+    assert read_lines(line for _, line in written).records["predictions", "trips"] == records_of(batch)
+
+
+def test_a_row_that_is_too_long_for_any_line_is_not_among_those_that_are_kept() -> None:
+    assert list(lines_of(batch_of(answers(2, "x" * LONGEST_LINE), "trips", 3, "q1", NOON))) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        lines()[0][:150],
+        *lines(kind="secrets"),
+        *lines(model="../labels/trips"),
+        *lines(time="noon"),
+        *lines(time="2026-07-04T12:00:00"),
+        *lines(ids=["k0"], shares=None),
+        *lines(columns={"size": None}),
+        '{"tidemill": "capture"}',
+    ],
+)
+def test_a_damaged_line_is_counted_and_the_others_are_read(line: str) -> None:
+    captured = read_lines([line, *lines()])
+    assert captured.damaged == 1
+    assert len(captured.records["predictions", "trips"]) == 2
+
+
+@pytest.mark.parametrize(
+    "line", ["START RequestId: q1", json.dumps({"level": "WARNING", "message": "tidemill cannot capture"}), "", "[1]"]
+)
+def test_a_line_of_another_kind_is_nobodys_loss(line: str) -> None:
+    assert read_lines([line]) == read_lines([])
+
+
+def test_a_regression_has_no_probabilities() -> None:
+    batch = batch_of(answers(shares=False), "trips", 3, "q1", NOON)
+    assert [record["probabilities"] for record in records_of(batch)] == [None, None]
