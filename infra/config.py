@@ -42,11 +42,16 @@ class Environment:
     authorization: str = "AWS_IAM"
     throttle_rate: int = 50
     throttle_burst: int = 100
+    key_rate: int = 10
+    key_burst: int = 20
+    key_calls_a_month: int = 0
+    capture: str = "log"
     memory: Mapping[str, int] = field(default_factory=dict)
     notice_email: str = ""
     architecture: str = "x86_64"
     runtime: str = field(default_factory=default_runtime)
     snapstart: bool = False
+    provisioned_concurrency: int = 0
 
     @property
     def removal_policy(self) -> RemovalPolicy:
@@ -89,6 +94,8 @@ _ALL = (
         authorization="NONE",
         throttle_rate=1000,
         throttle_burst=2000,
+        key_rate=1000,
+        key_burst=2000,
     ),
     Environment(name="dev"),
     Environment(name="staging", log_days=30, capture_days=90),
@@ -130,13 +137,18 @@ _ADDRESS = Setting('an e-mail address, or "" for none', lambda value: value == "
 
 SETTINGS: Mapping[str, Setting] = {
     "architecture": _one_of(MACHINES),
-    "authorization": _one_of(("AWS_IAM", "NONE")),
+    "authorization": _one_of(("AWS_IAM", "API_KEY", "NONE")),
+    "capture": _one_of(("log", "store")),
     "capture_days": _whole(1, 3650),
     "keeps_data": _BOOLEAN,
+    "key_burst": _whole(1, 100_000),
+    "key_calls_a_month": _whole(0, 1_000_000_000),
+    "key_rate": _whole(1, 100_000),
     "log_days": _one_of(_RETENTIONS),
     "monitor_minutes": _whole(1, 44_640),
     "noncurrent_days": _whole(1, 3650),
     "notice_email": _ADDRESS,
+    "provisioned_concurrency": _whole(0, 1_000),
     "runtime": _one_of(RUNTIMES),
     "snapstart": _BOOLEAN,
     "throttle_burst": _whole(1, 100_000),
@@ -159,7 +171,12 @@ def read_environment(context: Mapping[str, object], text: str = "") -> Environme
         raise SettingsError(problems)
     name = given.pop("environment", "dev")
     shared = sections.get(ON_AWS, {}) if name != "local" else {}
-    return _with(ENVIRONMENTS[name], {**shared, **sections.get(name, {}), **given})
+    environment = _with(ENVIRONMENTS[name], {**shared, **sections.get(name, {}), **given})
+    if environment.snapstart and environment.provisioned_concurrency:
+        raise SettingsError(
+            [f"{name}: snapstart and provisioned_concurrency exclude each other on Lambda: take one of the two away"]
+        )
+    return environment
 
 
 def _sections(text: str, problems: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -25,7 +25,7 @@ from infra.stages import Stage
 
 ARCHITECTURES = {"x86_64": Architecture.X86_64, "arm64": Architecture.ARM_64}
 NOT_SHIPPED = ["**/__pycache__", "**/*.pyc"]
-SNAPSTARTED = ("infer",)
+AWAITED = ("infer",)
 """Where somebody waits for a cold start; a machine that waits for one loses a second of minutes."""
 
 
@@ -37,8 +37,9 @@ def metrics_namespace(environment: Environment) -> str:
 class StageFunction(Construct):
     """A function that may write its own logs, and nothing else until the stack grants it.
 
-    It has no dead letters: all that calls it waits for the answer, and is told.
-    `called` is what a caller is to name: the function, or with SnapStart the alias of its published version.
+    It has no dead letters: what calls it waits for the answer and is told, or keeps what it called it with.
+    `called` is what a caller is to name: the function, or the alias of its published version, which SnapStart and
+    provisioned concurrency are of. `logs` is its log.
     """
 
     def __init__(
@@ -53,11 +54,15 @@ class StageFunction(Construct):
         environment: Environment,
     ) -> None:
         super().__init__(scope, name)
-        logs = LogGroup(self, "Logs", retention=environment.log_retention, removal_policy=environment.removal_policy)
+        self.logs = LogGroup(
+            self, "Logs", retention=environment.log_retention, removal_policy=environment.removal_policy
+        )
         # A role of our own, since CDK's default may write every log group of the account.
         role = Role(self, "Role", assumed_by=ServicePrincipal("lambda.amazonaws.com"))
-        logs.grant_write(role)
-        snapstart = environment.snapstart and stage.name in SNAPSTARTED
+        self.logs.grant_write(role)
+        awaited = stage.name in AWAITED
+        snapstart = environment.snapstart and awaited
+        provisioned = environment.provisioned_concurrency if awaited else 0
         self.function = Function(
             self,
             "Function",
@@ -77,7 +82,7 @@ class StageFunction(Construct):
             timeout=Duration.seconds(stage.timeout),
             ephemeral_storage_size=Size.mebibytes(stage.disk),
             memory_size=environment.memory.get(stage.name, stage.memory),
-            log_group=logs,
+            log_group=self.logs,
             snap_start=SnapStartConf.ON_PUBLISHED_VERSIONS if snapstart else None,
             # The version before this one is what an alias goes back to; CloudFormation would delete it.
             current_version_options=VersionOptions(removal_policy=RemovalPolicy.RETAIN),
@@ -87,4 +92,11 @@ class StageFunction(Construct):
             Annotations.of(self.function).acknowledge_warning(
                 "@aws-cdk/aws-lambda:snapStartRequirePublish", "the alias names a published version"
             )
-            self.called = Alias(self, "Live", alias_name="live", version=self.function.current_version)
+        if snapstart or provisioned:
+            self.called = Alias(
+                self,
+                "Live",
+                alias_name="live",
+                version=self.function.current_version,
+                provisioned_concurrent_executions=provisioned or None,
+            )

@@ -69,7 +69,9 @@ SUPPRESSIONS = (
     _prefixes("Train", "Data/datasets", "Models/candidates", "Models/models"),
     _prefixes("Validate", "Data/datasets", "Models/candidates", "Models/models"),
     _prefixes("Deploy", "Models/models"),
-    _prefixes("Infer", "Models/models", "Captures/predictions", "Captures/labels"),
+    _prefixes("Infer", "Models/models", "Captures/labels"),
+    _prefixes("Capture", "Captures/predictions"),
+    _prefixes("Batch", "Data/batch", "Data/batch-results", "Models/models"),
     _prefixes("Monitor", "Models/models", "Captures/predictions", "Captures/labels", "Captures/drift"),
     Suppression(
         "IAM5",

@@ -73,6 +73,8 @@ class Observability(Construct):
                 queue.metric_approximate_number_of_messages_visible(period=PERIOD, statistic="Maximum"),
             )
         self._alarm("api-5xx", api.metric_server_error(period=PERIOD, statistic="Sum"))
+        dropped = functions["capture"].function.metric("AsyncEventsDropped", period=PERIOD, statistic="Sum")
+        self._alarm("captures-dropped", dropped)
         # The local cloud takes no alarm on a query.
         for alarm, counted in COUNTED.items() if environment.name != "local" else ():
             self._alarm(alarm, _of_every_model(counted, environment))

@@ -23,6 +23,7 @@ DEPENDENCY_LAYERS: Mapping[str, Sequence[str]] = {
     "ml": ("powertools",),
     "export": ("powertools", "ml"),
     "serve": ("powertools",),
+    "score": ("powertools", "data"),
 }
 """A layer → the layers that it lies on, whose packages it does not repeat."""
 

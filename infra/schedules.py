@@ -1,19 +1,21 @@
-"""What starts the machines: an upload the pipeline, the clock the monitoring."""
+"""What starts what: an upload the pipeline, the clock the monitoring, a file of rows the function that answers."""
 
 from aws_cdk import Duration
 from aws_cdk.aws_events import EventPattern, Match, Rule, RuleTargetInput, Schedule
-from aws_cdk.aws_events_targets import SfnStateMachine
+from aws_cdk.aws_events_targets import LambdaFunction, SfnStateMachine
+from aws_cdk.aws_lambda import Function
 from aws_cdk.aws_s3 import Bucket
 from aws_cdk.aws_sqs import Queue, QueueEncryption
 from aws_cdk.aws_stepfunctions import StateMachine
 from constructs import Construct
 
 from infra.config import Environment
-from infra.storage import UPLOADS
+from infra.storage import BATCH, UPLOADS
 
 
 class Schedules(Construct):
-    """The pipeline gets the event as it is. A start that fails for 24 hours ends among the dead letters."""
+    """What is started gets the event as it is; a start that fails for 24 hours ends among the dead letters. Lambda
+    takes an event at once, and calls its function twice more if that fails, of which its alarm tells."""
 
     def __init__(
         self,
@@ -23,6 +25,7 @@ class Schedules(Construct):
         data: Bucket,
         pipeline: StateMachine,
         monitoring: StateMachine,
+        batch: Function,
         environment: Environment,
     ) -> None:
         super().__init__(scope, name)
@@ -38,12 +41,15 @@ class Schedules(Construct):
             self,
             "Uploads",
             description=f"Tidemill {environment.name}: an upload starts the pipeline",
-            event_pattern=EventPattern(
-                source=["aws.s3"],
-                detail_type=["Object Created"],
-                detail={"bucket": {"name": [data.bucket_name]}, "object": {"key": Match.prefix(UPLOADS)}},
-            ),
+            event_pattern=_written_to(data, UPLOADS),
             targets=[SfnStateMachine(pipeline, dead_letter_queue=self.dead_letters)],
+        )
+        Rule(
+            self,
+            "Files",
+            description=f"Tidemill {environment.name}: a file of rows is answered",
+            event_pattern=_written_to(data, BATCH),
+            targets=[LambdaFunction(batch, dead_letter_queue=self.dead_letters)],
         )
         Rule(
             self,
@@ -54,3 +60,11 @@ class Schedules(Construct):
                 SfnStateMachine(monitoring, input=RuleTargetInput.from_object({}), dead_letter_queue=self.dead_letters)
             ],
         )
+
+
+def _written_to(bucket: Bucket, prefix: str) -> EventPattern:
+    return EventPattern(
+        source=["aws.s3"],
+        detail_type=["Object Created"],
+        detail={"bucket": {"name": [bucket.bucket_name]}, "object": {"key": Match.prefix(prefix)}},
+    )

@@ -8,13 +8,14 @@ from constructs import Construct
 
 from infra import grants
 from infra.api import Api
+from infra.captures import CaptureStream
 from infra.config import Environment
 from infra.functions import StageFunction
 from infra.layers import Layers
 from infra.observability import Notices, Observability
 from infra.schedules import Schedules
 from infra.stages import STAGES
-from infra.storage import UPLOADS, Storage
+from infra.storage import BATCH, UPLOADS, Storage
 from infra.workflows import Workflow
 
 SINCE = "since"
@@ -43,9 +44,13 @@ class TidemillStack(Stack):
             data=self.storage.data,
             pipeline=self.pipeline,
             monitoring=self.monitoring,
+            batch=self.functions["batch"].function,
             environment=environment,
         )
-        self.api = Api(self, "Api", infer=self.functions["infer"].called, environment=environment).rest
+        infer = self.functions["infer"]
+        if environment.capture == "log":
+            CaptureStream(self, "Captured", log=infer.logs, capture=self.functions["capture"].function)
+        self.api = Api(self, "Api", infer=infer.called, environment=environment)
         Observability(
             self,
             "Observability",
@@ -53,10 +58,10 @@ class TidemillStack(Stack):
             functions=self.functions,
             machines={"pipeline": self.pipeline, "monitoring": self.monitoring},
             queues={"start": self.schedules.dead_letters},
-            api=self.api,
+            api=self.api.rest,
             environment=environment,
         )
-        self._grant()
+        self._grant(environment)
         self._output()
 
     def _functions(self, root: Path, environment: Environment) -> dict[str, StageFunction]:
@@ -67,6 +72,7 @@ class TidemillStack(Stack):
             "CAPTURE_BUCKET": self.storage.captures.bucket_name,
             "REGISTRY_TABLE": self.storage.registry.table_name,
             "NOTICE_TOPIC": self.topic.topic_arn,
+            "CAPTURE": environment.capture,
         }
         return {
             stage.name: StageFunction(
@@ -113,8 +119,13 @@ class TidemillStack(Stack):
         ).machine
         return pipeline, monitoring
 
-    def _grant(self) -> None:
+    def _grant(self, environment: Environment) -> None:
         """Who may do what, beyond what each construct needs to work at all: what its flow calls, and no more."""
+        self._grant_learning()
+        self._grant_answering(environment)
+        self._grant_watching()
+
+    def _grant_learning(self) -> None:
         data, models, captures = self.storage.data, self.storage.models, self.storage.captures
         registry = self.storage.registry
         function = {name: construct.function for name, construct in self.functions.items()}
@@ -155,10 +166,32 @@ class TidemillStack(Stack):
         grants.call_without(registry, function["notify"], "UpdateItem", attributes=CHAMPION)
         self.topic.grant_publish(function["notify"])
 
+    def _grant_answering(self, environment: Environment) -> None:
+        data, models, captures = self.storage.data, self.storage.models, self.storage.captures
+        registry = self.storage.registry
+        function = {name: construct.function for name, construct in self.functions.items()}
+
         grants.read(models, function["infer"], "models/")
         grants.learn_of_absence(models, function["infer"])
-        grants.write(captures, function["infer"], "predictions/", "labels/")
+        # What it answered it writes to its log.
+        stored = () if environment.capture == "log" else ("predictions/",)
+        grants.write(captures, function["infer"], *stored, "labels/")
         grants.call(registry, function["infer"], "GetItem", "Query")
+
+        grants.write(captures, function["capture"], "predictions/")
+
+        grants.read_versions(data, function["batch"], BATCH)
+        grants.read(data, function["batch"], BATCH, "batch-results/")
+        grants.learn_of_absence(data, function["batch"])
+        grants.write_in_parts(data, function["batch"], "batch-results/")
+        grants.read(models, function["batch"], "models/")
+        grants.learn_of_absence(models, function["batch"])
+        grants.call(registry, function["batch"], "GetItem")
+        self.topic.grant_publish(function["batch"])
+
+    def _grant_watching(self) -> None:
+        models, captures, registry = self.storage.models, self.storage.captures, self.storage.registry
+        function = {name: construct.function for name, construct in self.functions.items()}
 
         grants.call(registry, function["list_models"], "GetItem", "Query")
 
@@ -181,8 +214,9 @@ class TidemillStack(Stack):
             "RegistryTable": self.storage.registry.table_name,
             "PipelineArn": self.pipeline.state_machine_arn,
             "MonitoringArn": self.monitoring.state_machine_arn,
-            "EndpointUrl": self.api.url,
+            "EndpointUrl": self.api.rest.url,
             "NoticeTopicArn": self.topic.topic_arn,
+            **({"ApiKeyId": self.api.key.key_id} if self.api.key else {}),
         }
         for name, value in outputs.items():
             CfnOutput(self, name, value=value)

@@ -53,9 +53,20 @@ STAGES = (
     Stage(
         name="infer",
         layers=("serve",),
-        environment=("MODEL_BUCKET", "CAPTURE_BUCKET", "REGISTRY_TABLE"),
+        environment=("MODEL_BUCKET", "CAPTURE_BUCKET", "REGISTRY_TABLE", "CAPTURE"),
         timeout=29,
         memory=1024,
+    ),
+    # A batch of a log unzips to some megabytes.
+    Stage(name="capture", environment=("CAPTURE_BUCKET",), timeout=60, memory=512),
+    Stage(
+        name="batch",
+        layers=("data", "score"),
+        environment=("DATA_BUCKET", "MODEL_BUCKET", "REGISTRY_TABLE", "NOTICE_TOPIC"),
+        timeout=900,
+        memory=3072,
+        # MB: a file of 4 GB, and as much of predictions and of problems.
+        disk=10_240,
     ),
     Stage(name="list_models", environment=("REGISTRY_TABLE",), timeout=30, memory=256),
     Stage(

@@ -21,7 +21,9 @@ from constructs import Construct
 from infra.config import Environment
 
 UPLOADS = "uploads/"
-"""The only prefix that starts anything. Nothing of ours writes under it."""
+"""Starts the pipeline. Nothing of ours writes under it, nor under `BATCH`."""
+BATCH = "batch/"
+"""Is answered, file by file."""
 
 
 class Storage(Construct):

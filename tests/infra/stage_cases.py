@@ -1,14 +1,15 @@
 """The whole loop on one small table, call by call, with the events that the state machines and the API would send."""
 
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from tests.cloud import Cloud
+from tests.cloud import Cloud, awslogs
 from tests.tables import csv, trips
 
 MODEL = "trips"
@@ -48,6 +49,10 @@ def loop(cloud: Cloud) -> Generator[Call, Any, None]:
     assert predicted["statusCode"] == 200, predicted
     answers = [answer["prediction"] for answer in json.loads(predicted["body"])["predictions"]]
     assert (np.array(answers) == asked["late"]).mean() > 0.7
+    captured = yield Call("capture", awslogs([_line(rows, json.loads(predicted["body"]))]))
+    assert captured["objects"] == 1, captured
+    answered = yield Call("batch", cloud.upload(MODEL, "rows.csv", csv(asked), "batch"))
+    assert answered["answered"] == len(asked), answered
     labels = [{"id": row.trip, "label": row.late} for row in asked.itertuples()]
     labelled = yield _post("labels", {"labels": labels})
     assert labelled["statusCode"] == 202, labelled
@@ -97,6 +102,26 @@ def _post(what: str, document: Any) -> Call:
             "body": json.dumps(document),
             "requestContext": {"requestId": what},
         },
+    )
+
+
+def _line(rows: Sequence[Mapping[str, Any]], reply: Mapping[str, Any]) -> str:
+    """What infer wrote to its log."""
+    answers, classes = reply["predictions"], list(reply["predictions"][0]["probabilities"])
+    return json.dumps(
+        {
+            "tidemill": "capture",
+            "kind": "predictions",
+            "model": MODEL,
+            "version": reply["version"],
+            "request": "predict",
+            "time": datetime.now(UTC).isoformat(),
+            "classes": classes,
+            "ids": [answer["id"] for answer in answers],
+            "columns": {name: [row[name] for row in rows] for name in rows[0]},
+            "predictions": [answer["prediction"] for answer in answers],
+            "shares": [[answer["probabilities"][name] for name in classes] for answer in answers],
+        }
     )
 
 

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from infra.app import NO_BUNDLING, synthesize
 from tests.infra.conftest import Synthesized
 from tests.infra.template import Template
 
@@ -9,7 +10,7 @@ ROUTES = {"GET /health", "ANY ", "ANY /{proxy+}"}
 
 
 def routes(template: Template) -> dict[str, str]:
-    """`GET /path` → its authorisation."""
+    """`GET /path` → its authorisation: AWS_IAM, API_KEY or NONE."""
     resources = template.of_type("AWS::ApiGateway::Resource")
 
     def path(name: str) -> str:
@@ -18,7 +19,9 @@ def routes(template: Template) -> dict[str, str]:
         return f"{path(template.show(resources[name]['ParentId']))}/{resources[name]['PathPart']}"
 
     return {
-        f"{method['HttpMethod']} {path(template.show(method['ResourceId']))}": method["AuthorizationType"]
+        f"{method['HttpMethod']} {path(template.show(method['ResourceId']))}": (
+            "API_KEY" if method.get("ApiKeyRequired") else method["AuthorizationType"]
+        )
         for method in template.of_type("AWS::ApiGateway::Method").values()
     }
 
@@ -32,6 +35,52 @@ def test_all_but_health_must_be_signed_in_the_cloud(synthesized: Synthesized, en
     authorizations = routes(synthesized(environment))
     assert authorizations.pop("GET /health") == "NONE"
     assert set(authorizations.values()) == {"AWS_IAM"}
+
+
+@pytest.fixture(scope="module")
+def keyed(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    folder = tmp_path_factory.mktemp("keyed")
+    said = {"authorization": "API_KEY", "key_rate": 3, "key_burst": 5, "key_calls_a_month": 1_000}
+    synthesize({**NO_BUNDLING, **said}, outdir=folder)
+    return Template.load(folder / "Tidemill-dev.template.json")
+
+
+def test_all_but_health_needs_the_key_where_that_is_configured(keyed: Template) -> None:
+    authorizations = routes(keyed)
+    assert authorizations.pop("GET /health") == "NONE"
+    assert set(authorizations.values()) == {"API_KEY"}
+
+
+def test_a_key_has_a_plan_of_its_own_and_its_value_is_in_no_template(keyed: Template) -> None:
+    plan, key = keyed.the("AWS::ApiGateway::UsagePlan"), keyed.the("AWS::ApiGateway::ApiKey")
+    assert plan["Throttle"] == {"RateLimit": 3, "BurstLimit": 5}
+    assert plan["Quota"] == {"Limit": 1_000, "Period": "MONTH"}
+    (name,) = keyed.of_type("AWS::ApiGateway::ApiKey")
+    assert keyed.show(keyed.the("AWS::ApiGateway::UsagePlanKey")["KeyId"]) == keyed.outputs["ApiKeyId"] == name
+    assert "Value" not in key
+
+
+def test_without_a_key_there_is_no_plan(template: Template) -> None:
+    assert not template.of_type("AWS::ApiGateway::UsagePlan")
+    assert "ApiKeyId" not in template.outputs
+
+
+def test_what_the_gateway_refuses_is_a_problem_document_and_a_throttle_says_when_to_come_back(
+    template: Template,
+) -> None:
+    answers = {one["ResponseType"]: one for one in template.of_type("AWS::ApiGateway::GatewayResponse").values()}
+    assert {"DEFAULT_4XX", "DEFAULT_5XX", "REQUEST_TOO_LARGE", "THROTTLED", "QUOTA_EXCEEDED"} == set(answers)
+    for answer in answers.values():
+        headers = answer["ResponseParameters"]
+        assert headers["gatewayresponse.header.Content-Type"] == "'application/problem+json'"
+        said = answer["ResponseTemplates"]["application/json"].replace("$context.error.messageString", '"why"')
+        assert json.loads(said)["detail"] == "why"
+        # None hides a status behind another one.
+        assert "StatusCode" not in answer
+    waiting = {
+        kind for kind, one in answers.items() if "gatewayresponse.header.Retry-After" in one["ResponseParameters"]
+    }
+    assert waiting == {"THROTTLED", "QUOTA_EXCEEDED", "DEFAULT_5XX"}
 
 
 def test_calls_are_not_signed_on_the_local_cloud(synthesized: Synthesized) -> None:

@@ -28,6 +28,7 @@ NEVER_MISSED: Mapping[str, Mapping[str, str]] = {
     "powertools": {"jmespath": "the runtime's own takes its place, of a version that is not ours to choose"},
     "export": {"flatbuffers": _OF_ONNXRUNTIME, "packaging": _OF_ONNXRUNTIME},
     "serve": {"flatbuffers": _OF_ONNXRUNTIME, "packaging": _OF_ONNXRUNTIME, "protobuf": _OF_ONNXRUNTIME},
+    "score": {"flatbuffers": _OF_ONNXRUNTIME, "packaging": _OF_ONNXRUNTIME, "protobuf": _OF_ONNXRUNTIME},
 }
 """Layer → libraries without which every stage works, and why they are shipped all the same."""
 

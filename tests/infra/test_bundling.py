@@ -65,7 +65,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     root = tmp_path / "project"
     for layer in (*OWN_LAYERS, *DEPENDENCY_LAYERS):
         (root / "layers" / layer / "python").mkdir(parents=True)
-    for layer, package in {"powertools": "", "data": "base", "ml": "base", "export": "wide", "serve": "wide"}.items():
+    wanted = {"powertools": "", "data": "base", "ml": "base", "export": "wide", "serve": "wide", "score": "wide"}
+    for layer, package in wanted.items():
         (root / "layers" / layer / "requirements.in").write_text(f"{package}\n")
     (root / "layers" / "core" / "python" / "ours.py").write_text("VALUE = 2\n")
     (root / "layers" / "estimators" / "python" / "own.py").write_text("VALUE = 4\n")
@@ -110,6 +111,7 @@ def test_packages_lie_in_their_layers_without_repeating_what_is_beneath(project:
         "ml": {"base"},
         "export": {"wide"},
         "serve": {"base", "wide"},
+        "score": {"wide"},
     }
 
 
@@ -155,7 +157,8 @@ def test_zip_of_a_layer_has_all_of_its_folder(project: Path) -> None:
 def test_layers_of_other_content_have_other_digests(project: Path) -> None:
     digests = build(TARGET, project).digests
     assert digests["data"] == digests["ml"], "base alone"
-    assert len({digests[layer] for layer in digests.keys() - {"ml"}}) == len(digests) - 1
+    assert digests["export"] == digests["score"], "wide alone"
+    assert len({digests[layer] for layer in digests.keys() - {"ml", "score"}}) == len(digests) - 2
 
 
 def test_second_build_takes_what_is_kept_without_a_word(

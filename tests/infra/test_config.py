@@ -47,7 +47,13 @@ def test_only_prod_keeps_its_data() -> None:
 
 
 def test_what_costs_while_it_is_not_used_is_off() -> None:
-    assert not any(environment.snapstart for environment in ENVIRONMENTS.values())
+    on = [one.name for one in ENVIRONMENTS.values() if one.snapstart or one.provisioned_concurrency]
+    assert on == []
+
+
+def test_what_lambda_does_not_take_together_is_refused() -> None:
+    (said,) = problems({"snapstart": "true", "provisioned_concurrency": "2"})
+    assert said == "dev: snapstart and provisioned_concurrency exclude each other on Lambda: take one of the two away"
 
 
 FILE = """

@@ -19,7 +19,7 @@ from tests.cloud import cloud as make_cloud
 from tests.infra.template import Template
 from tests.integration.test_monitoring import MONITORED, check, label, predict, wait_for_retrain
 from tests.tables import csv, trips
-from tidemill.aws.stores import Stores
+from tidemill.aws.stores import Serving, Stores
 
 NAMES = {"data": "DataBucket", "models": "ModelBucket", "captures": "CaptureBucket", "registry": "RegistryTable"}
 PARTS = ("CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload")
@@ -42,6 +42,11 @@ IDLE = {
     # A version without a manifest is one that somebody took away.
     "deploy": {"s3:ListBucket ModelBucket"},
     "infer": {"s3:ListBucket ModelBucket"},
+    "batch": {
+        "s3:AbortMultipartUpload DataBucket/batch-results/*",
+        "s3:GetObject DataBucket/batch/*",
+        "s3:ListBucket ModelBucket",
+    },
 }
 """Granted for what does not happen in a loop that goes well."""
 
@@ -73,15 +78,20 @@ def calls() -> Calls:
 
     def watched(function: str, environment: Mapping[str, str]) -> Stores:
         stores, s3 = of(function, environment), recorded("s3", function)
-        return Stores(
-            replace(stores.data, client=s3),
-            replace(stores.models, client=s3),
-            replace(stores.captures, client=s3),
-            replace(stores.registry, client=recorded("dynamodb", function)),
-            replace(stores.notices, client=recorded("sns", function)),
+        return replace(
+            stores,
+            data=replace(stores.data, client=s3),
+            models=replace(stores.models, client=s3),
+            captures=replace(stores.captures, client=s3),
+            registry=replace(stores.registry, client=recorded("dynamodb", function)),
+            notices=replace(stores.notices, client=recorded("sns", function)),
         )
 
-    with patch.object(Stores, "of", watched), make_cloud() as cloud:
+    def watched_infer(environment: Mapping[str, str]) -> Serving:
+        return replace(watched("infer", environment), capture=environment["CAPTURE"])
+
+    infer = patch.object(Serving, "of_infer", watched_infer)
+    with patch.object(Stores, "of", watched), infer, make_cloud() as cloud:
         loop(cloud)
     return made
 
@@ -97,6 +107,10 @@ def loop(cloud: Cloud) -> None:
     assert [cloud.run("pipeline", again)["status"] for _ in range(2)] == ["SUCCEEDED", "SUCCEEDED"]
     assert cloud.train("trips", "fourth.csv", csv(trips(300, seed=1, start=9_000)))["status"] == "rejected"
     assert cloud.http("GET", "/models")[0] == 200
+    batch = cloud.upload("trips", "rows.csv", data, "batch")
+    assert [cloud.invoke("batch", batch)["status"] for _ in range(2)] == ["answered", "answered"]
+    damaged = cloud.upload("trips", "damaged.csv", b"wind\n1\n", "batch")
+    assert cloud.invoke("batch", damaged)["status"] == "invalid"
     frame = trips(800, seed=7, start=50_000, flipped=True)
     predict(cloud, frame)
     label(cloud, frame)

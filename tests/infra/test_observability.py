@@ -11,11 +11,12 @@ from infra.stages import STAGES
 from tests.infra.conftest import Synthesized
 from tests.infra.template import Template
 from tests.infra.test_storage import refuses_plain_http
-from tidemill.aws.telemetry import count
+from tidemill.aws.lines import count
 
 PAID_BY_USE = {
     "AWS::ApiGateway::Account",
     "AWS::ApiGateway::Deployment",
+    "AWS::ApiGateway::GatewayResponse",
     "AWS::ApiGateway::Method",
     "AWS::ApiGateway::Resource",
     "AWS::ApiGateway::RestApi",
@@ -30,6 +31,7 @@ PAID_BY_USE = {
     "AWS::Lambda::LayerVersion",
     "AWS::Lambda::Permission",
     "AWS::Logs::LogGroup",
+    "AWS::Logs::SubscriptionFilter",
     "AWS::S3::Bucket",
     "AWS::S3::BucketPolicy",
     "AWS::SNS::Subscription",

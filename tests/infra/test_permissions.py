@@ -82,10 +82,22 @@ MAY: dict[str, set[str]] = {
     "infer": {
         "s3:GetObject ModelBucket/models/*",
         "s3:ListBucket ModelBucket",
-        "s3:PutObject CaptureBucket/predictions/*",
         "s3:PutObject CaptureBucket/labels/*",
         "dynamodb:GetItem RegistryTable",
         "dynamodb:Query RegistryTable",
+    },
+    "capture": {"s3:PutObject CaptureBucket/predictions/*"},
+    "batch": {
+        "s3:GetObject DataBucket/batch/*",
+        "s3:GetObjectVersion DataBucket/batch/*",
+        "s3:GetObject DataBucket/batch-results/*",
+        "s3:PutObject DataBucket/batch-results/*",
+        "s3:AbortMultipartUpload DataBucket/batch-results/*",
+        "s3:ListBucket DataBucket",
+        "s3:GetObject ModelBucket/models/*",
+        "s3:ListBucket ModelBucket",
+        "dynamodb:GetItem RegistryTable",
+        "sns:Publish NoticeTopicArn",
     },
     "list_models": {"dynamodb:GetItem RegistryTable", "dynamodb:Query RegistryTable"},
     "monitor": {

@@ -1,4 +1,4 @@
-"""The two shapes of the function that serves: called directly, or by an alias of a published version."""
+"""The shapes of the function that serves: called directly, or by an alias of a published version."""
 
 from pathlib import Path
 
@@ -19,6 +19,19 @@ def built(folder: Path, **context: object) -> Template:
 @pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Template:
     return built(tmp_path_factory.mktemp("snapstart"), snapstart=True)
+
+
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    return built(tmp_path_factory.mktemp("provisioned"), provisioned_concurrency=3)
+
+
+def test_copies_that_are_kept_ready_are_of_the_version_that_the_api_calls(ready: Template) -> None:
+    alias = ready.the(ALIAS)
+    assert alias["ProvisionedConcurrencyConfig"] == {"ProvisionedConcurrentExecutions": 3}
+    assert [ready.show(alias["FunctionVersion"])] == list(ready.of_type(VERSION))
+    assert callees(ready) == set(ready.of_type(ALIAS))
+    assert not any("SnapStart" in function for function in ready.functions.values())
 
 
 def callees(template: Template) -> set[str]:

@@ -1,3 +1,4 @@
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -6,7 +7,7 @@ import pytest
 from infra.app import NO_BUNDLING, synthesize
 from infra.config import ENVIRONMENTS
 from infra.stages import STAGES
-from infra.storage import UPLOADS
+from infra.storage import BATCH, UPLOADS
 from tests.infra.conftest import Synthesized
 from tests.infra.template import Properties, Template
 
@@ -99,11 +100,19 @@ def test_data_of_development_goes_with_the_stack(template: Template) -> None:
     assert all(template.policies_of(template.outputs[name]) == ["Delete", "Delete"] for name in BUCKETS)
 
 
-def test_no_stage_writes_where_an_upload_would_start_a_run(template: Template) -> None:
+def test_no_stage_writes_where_a_file_would_start_anything(template: Template) -> None:
+    patterns = [one["EventPattern"] for one in template.of_type("AWS::Events::Rule").values() if "EventPattern" in one]
+    starting = [entry["prefix"] for pattern in patterns for entry in pattern["detail"]["object"]["key"]]
+    assert sorted(starting) == [BATCH, UPLOADS]
     may = {sentence for stage in STAGES for sentence in template.function_may(stage.name)}
     written = [sentence.partition("/")[2].removesuffix("*") for sentence in may if sentence.startswith("s3:PutObject ")]
-    assert sorted(written) == ["candidates/", "datasets/", "drift/", "labels/", "models/", "predictions/"]
-    assert not [prefix for prefix in written if UPLOADS.startswith(prefix) or prefix.startswith(UPLOADS)]
+    assert sorted(written) == [
+        "batch-results/", "candidates/", "datasets/", "drift/", "labels/", "models/", "predictions/",
+    ]  # fmt: skip
+    pairs = [*product(starting, written), *product(starting, starting)]
+    assert not [
+        (one, other) for one, other in pairs if one != other and (one.startswith(other) or other.startswith(one))
+    ]
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)

@@ -392,7 +392,8 @@ def test_upgrade_tells_of_the_built_layers_before_and_after(
     monkeypatch.setattr(upgrade, "lock", lambda *, upgrade: locked.append(upgrade))
     assert upgrade.main([]) == 0
     assert locked == [True]
-    differences = {line.split()[0]: line.split()[3] for line in capsys.readouterr().out.splitlines()[-10:-1]}
+    told = capsys.readouterr().out.splitlines()[-len(STAGES) - 1 : -1]
+    differences = {line.split()[0]: line.split()[3] for line in told}
     assert differences == {stage.name: "+2,000" if "ml" in stage.all_layers else "+0" for stage in STAGES}
 
 

@@ -12,6 +12,7 @@ import pytest
 from botocore.stub import Stubber
 from moto import mock_aws
 
+from infra.stages import STAGES
 from tests.cloud import ACCOUNT, ROOT
 from tidemill_cli import facts
 from tidemill_cli.checkup import Needs, Unknown
@@ -224,7 +225,7 @@ def test_the_needs_are_those_of_the_template() -> None:
     needs = facts.needs(ROOT, "prod")
     assert isinstance(needs, Needs), needs
     assert needs.memory["infer"] == 1769
-    assert len(needs.memory) == 9
+    assert set(needs.memory) == {stage.name for stage in STAGES}
     # Ten candidates at once, five models at once, and a prediction.
     assert needs.concurrency == 16
     assert needs.bootstrap >= 6

@@ -1,6 +1,5 @@
 """Edits of MiniStack's source fit the installed one, and refuse any other."""
 
-import inspect
 from importlib import import_module
 from importlib.metadata import version
 
@@ -68,5 +67,6 @@ def test_every_edit_fits_the_installed_ministack(monkeypatch: pytest.MonkeyPatch
     patches.apply()
     runtime = import_module("ministack.core.lambda_runtime")
     assert '"error_type": type(e).__name__' in runtime._PYTHON_WORKER_SCRIPT
-    wait = inspect.signature(runtime.Worker._drain_stderr_bounded).parameters["first_line_wait"].default
-    assert wait == 0.002
+    logs = import_module("ministack.services.cloudwatch_logs")
+    line = '{"tidemill": "capture", "kind": "predictions"}'
+    assert logs._subscription_pattern_matches('{ $.tidemill = "capture" }', line)

@@ -3,7 +3,8 @@ from datetime import timedelta
 import pytest
 
 from tidemill.errors import InvalidSpec
-from tidemill.spec import ColumnSpec, ModelSpec, Monitor, Train, model_name, parse_spec
+from tidemill.names import model_name
+from tidemill.spec import ColumnSpec, ModelSpec, Monitor, Train, parse_spec
 
 
 def problems(text: str) -> list[str]:
@@ -81,6 +82,8 @@ def test_all_mistakes_are_told_at_once() -> None:
         ('target = "a"\n[gate]\nmode = "non_inferior"', "needs gate.margin"),
         ('target = "a"\n[gate]\nmargin = 1', "only has a meaning with gate.mode = 'non_inferior'"),
         ('target = "a"\nid = "a"', "target 'a' cannot be excluded, the id or the time as well"),
+        ('target = "a"\nid = "b"\n[capture]\ndrop = ["b"]', "capture.drop cannot name the id 'b': labels find their"),
+        ('target = "a"\n[capture]\ndrop = "b"', "capture.drop: 'b' is not a list of names"),
         ('target = "a"\nid = "b"\ntime = "b"', "column 'b' cannot be the id and the time at once"),
         ('target = "a"\n[monitor]\npatience = [3, 2]', "monitor.patience: [3, 2] is not [needed, windows]"),
         ('target = "a"\n[monitor]\nwindow = "soon"', "monitor.window: 'soon' is not a duration such as"),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore.session
 from botocore.config import Config
 
 from tidemill_cli.local import assembly, stack
@@ -41,7 +42,9 @@ class Deployment:
         }
 
     def client(self, service: str) -> Any:
-        return boto3.client(service, **self.client_kwargs())  # type: ignore[call-overload]
+        # Whatever profile the user's environment names is not asked for; it may not even exist.
+        session = botocore.session.Session(session_vars={"profile": (None, None, None, None)})
+        return boto3.Session(botocore_session=session).client(service, **self.client_kwargs())  # type: ignore[call-overload]
 
     @property
     def api_url(self) -> str:

@@ -11,10 +11,9 @@ from difflib import get_close_matches
 from typing import Any, Literal, cast, get_args
 
 from tidemill.errors import InvalidSpec
+from tidemill.names import Kind
 from tidemill.written import SPACES, problems_of_format
 
-Task = Literal["binary", "multiclass", "regression"]
-Kind = Literal["numeric", "boolean", "categorical", "datetime"]
 Ranges = Mapping[str, tuple[float, float]]
 """A candidate's parameters, each from its least to its greatest value; what the spec does not name is left to Train."""
 CANDIDATES = ("linear", "forest", "boosting")
@@ -22,21 +21,10 @@ OWN = "own"
 """The candidate that an own estimator competes as."""
 ESTIMATOR_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
-_MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _DURATION = re.compile(r"(\d+) (minute|hour|day|week)s?")
 _LONGEST = timedelta(days=3650)
 _WRITTEN: Mapping[Kind, tuple[str, ...]] = {"numeric": ("decimal", "thousands", "unit"), "datetime": ("format",)}
-
-
-def model_name(name: str) -> str:
-    """The name itself if a model may have it: it becomes part of keys, URLs and execution names."""
-    if not _MODEL_NAME.fullmatch(name):
-        raise InvalidSpec(
-            f"model name {name!r} is not allowed: use 1 to 40 lower-case letters, digits, '-' or '_', "
-            "starting with a letter or digit"
-        )
-    return name
 
 
 @dataclass(frozen=True)
@@ -115,6 +103,12 @@ class Retrain:
 
 
 @dataclass(frozen=True)
+class Capture:
+    drop: tuple[str, ...] = ()
+    """Columns that are answered and never written down: no log, bucket, check or retrain has them."""
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """A parsed spec. `task` is None when it is to be told from the target's values."""
 
@@ -132,6 +126,7 @@ class ModelSpec:
     gate: Gate = field(default_factory=Gate)
     monitor: Monitor = field(default_factory=Monitor)
     retrain: Retrain = field(default_factory=Retrain)
+    capture: Capture = field(default_factory=Capture)
 
     def not_features(self) -> frozenset[str]:
         """Columns that a prediction request may carry but no model ever sees."""
@@ -199,6 +194,7 @@ class _Reader:
         values = {"columns": {name: self.column(entry, f"columns.{name}.") for name, entry in columns.items()}}
         sections: Mapping[str, type] = {
             "quality": Quality, "train": Train, "gate": Gate, "monitor": Monitor, "retrain": Retrain,
+            "capture": Capture,
         }  # fmt: skip
         for name, section in sections.items():
             entry = document.get(name, {})
@@ -257,6 +253,8 @@ def _contradictions(spec: ModelSpec) -> Iterator[str]:
         yield f"target {spec.target!r} cannot be excluded, the id or the time as well"
     if spec.id and spec.id == spec.time:
         yield f"column {spec.id!r} cannot be the id and the time at once"
+    if spec.id in spec.capture.drop:
+        yield f"capture.drop cannot name the id {spec.id!r}: labels find their predictions by it"
     if spec.gate.mode == "non_inferior" and spec.gate.margin is None:
         yield "gate.mode = 'non_inferior' needs gate.margin, the loss that you would accept"
     if spec.gate.mode == "superior" and spec.gate.margin is not None:
@@ -457,4 +455,5 @@ _READERS: Mapping[tuple[type, str], Any] = {
     (Retrain, "per_month"): _Number(0, 1000, whole=True),
     (Retrain, "breaker"): _Number(1, 100, whole=True),
     (Retrain, "min_new_labels"): _Number(1, 10**9, whole=True),
+    (Capture, "drop"): _texts,
 }

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,11 +14,12 @@ from tidemill.aws.stores import Stores
 from tidemill.contracts import Checked, CheckRequest, Window
 from tidemill.encoding import read_value
 from tidemill.errors import InvalidRequest, NotFound
-from tidemill.flows.captures import Captures, Record
+from tidemill.flows.captures import Captures
 from tidemill.profile import Profile
 from tidemill.reports.drift import render
 from tidemill.schema import Column, Columns, Schema
 from tidemill.spec import ModelSpec, parse_spec
+from tidemill.stages.captured import Record
 from tidemill.stages.classes import class_name
 from tidemill.stages.drift import DriftPolicy, DriftReport, detect
 from tidemill.stages.feed import feed_problems
@@ -52,7 +53,11 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
     labels = captures.labels(request.model, start, now)
     labelled = [record for record in records if record["id"] in labels]
 
-    columns = typed_columns(records, schema)
+    # What is never captured has not gone missing.
+    dropped = set(spec.capture.drop)
+    seen = [column for column in schema.features if column.name not in dropped]
+    reference = replace(reference, columns={n: one for n, one in reference.columns.items() if n not in dropped})
+    columns = typed_columns(records, seen)
     policy = DriftPolicy(min_rows=spec.monitor.min_rows, false_alarms=spec.monitor.false_alarms)
     drift = detect(reference, columns, policy, evaluation["importance"])
     problems = feed_problems(reference, columns) if len(records) >= spec.monitor.min_rows else []
@@ -65,7 +70,7 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
         performance_sentence=performance.sentence,
         drift=drift.verdict,
         drift_sentence=drift.sentence,
-        new_labels=len(labelled),
+        new_labels=len(labelled) if len(seen) == len(schema.features) else 0,
         new_uploads=_new_uploads(request.model, manifest, stores),
     )
     windows = [(_time(item["start"]), _window_end(item), str(item["verdict"])) for item in past]
@@ -95,10 +100,9 @@ def _past(model: str, champion: Champion, check: str, since: datetime, stores: S
     return [item for item in items if item["version"] == champion.version and item["check"] != check]
 
 
-def typed_columns(records: Sequence[Record], schema: Schema) -> Columns:
-    """Captured rows as typed columns of the model's features; what cannot be read counts as missing."""
-    return {column.name: _typed(column, [record["row"].get(column.name) for record in records])
-            for column in schema.features}  # fmt: skip
+def typed_columns(records: Sequence[Record], features: Sequence[Column]) -> Columns:
+    """Captured rows as typed columns of a model's features; what cannot be read counts as missing."""
+    return {column.name: _typed(column, [record["row"].get(column.name) for record in records]) for column in features}
 
 
 def _typed(column: Column, raw: Sequence[object]) -> Any:

@@ -18,12 +18,13 @@ from tidemill.aws.stores import Stores
 from tidemill.contracts import Claimed, Prepared, Upload
 from tidemill.encoding import read_value, write_text
 from tidemill.errors import InvalidInput, InvalidSpec, InvalidUpload, NotFound, StoreUnavailable
-from tidemill.flows.captures import Captures, Record
+from tidemill.flows.captures import Captures
 from tidemill.profile import Profile, merge
 from tidemill.reports.prepare import render
 from tidemill.schema import Column, Schema
 from tidemill.spec import ModelSpec, parse_spec
 from tidemill.stages.assemble import assemble
+from tidemill.stages.captured import Record
 from tidemill.stages.dataset import Dataset, Part
 from tidemill.stages.model_schema import same_model
 from tidemill.stages.partition import Before, Partition, make_partition
@@ -98,7 +99,8 @@ def _uploaded(upload: Upload, spec: ModelSpec, stores: Stores, folder: Path) -> 
 
 
 def _labelled(claimed: Claimed, spec: ModelSpec, stores: Stores, now: datetime, folder: Path) -> _Source | None:
-    """Predictions whose labels came and that no earlier retrain has learned from; None when there are none."""
+    """Predictions whose labels came and that no earlier retrain has learned from; None when there are none, or when
+    what was captured of them is not all that the model learns from."""
     captures, model = Captures(stores.captures), claimed.model
     used = {
         prediction
@@ -119,6 +121,8 @@ def _labelled(claimed: Claimed, spec: ModelSpec, stores: Stores, now: datetime, 
     if newest is None:
         return None
     schema = Schema.from_json(stores.data.get_json(newest))
+    if any(column.name in spec.capture.drop for column in schema.features):
+        return None
     path = folder / "captures.csv"
     _write_rows(path, [_row(records[i], labels[i], spec, schema.of_role("time")) for i in ids], schema)
     check = claimed.order.check if claimed.order else claimed.run

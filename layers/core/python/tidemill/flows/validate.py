@@ -164,6 +164,7 @@ def _write_version(
             **{key: facts[key] for key in _OF_TRAINING},
             "schema": data.schema.to_json(),
             "spec": data.facts["spec"],
+            "not_captured": list(data.spec.capture.drop),
             "cutoff": data.facts["cutoff"],
             "digests": {
                 **facts["digests"],

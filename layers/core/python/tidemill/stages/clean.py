@@ -105,13 +105,13 @@ def clean(table: Table, block: Block, plan: Plan) -> Cleaned:
     chunk = table.parse(block, plan.types)
     parsed = {column.name: read(chunk.columns[column.name], column) for column in plan.columns}
     unusable = np.zeros(len(chunk.numbers), dtype=bool)
-    rejected = [_misshapen(chunk.rejected)]
+    rejected = [misshapen(chunk.rejected)]
     for column in plan.columns:
         for reason, mask in _faults(column, parsed[column.name], plan.schema):
             unusable |= mask
-            rejected.append(_rejected(chunk, parsed[column.name], mask, column.name, reason))
+            rejected.append(rejected_values(chunk, parsed[column.name], mask, column.name, reason))
     kept = None if not unusable.any() else ~unusable
-    values = {name: _kept(one.values, kept) for name, one in parsed.items()}
+    values = {name: kept_values(one.values, kept) for name, one in parsed.items()}
     rows = int((~unusable).sum())
     time = plan.schema.of_role("time")
     return Cleaned(
@@ -163,7 +163,7 @@ def _value(values: Values, row: int) -> Any:
     return values[row]
 
 
-def _kept(values: Values, kept: npt.NDArray[np.bool_] | None) -> Values:
+def kept_values(values: Values, kept: npt.NDArray[np.bool_] | None) -> Values:
     if kept is None:
         return values
     if isinstance(values, Levels):
@@ -178,7 +178,7 @@ def _arrow(column: Column, chunk: Chunk, parsed: Parsed, kept: npt.NDArray[np.bo
         codes = values.codes if kept is None else values.codes[kept]
         return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), pa.array(values.names, pa.string()))
     if not isinstance(values, np.ndarray):
-        return _kept(values, kept)
+        return kept_values(values, kept)
     kind = _PARQUET[column.kind]
     if parsed.bad.any() or array.type not in (kind, pa.timestamp("us")):
         array = pa.array(values, mask=missing(values))
@@ -196,12 +196,12 @@ def _unknown(encoded: Schema, values: Mapping[str, Values]) -> dict[str, Levels]
     return found
 
 
-def _misshapen(rejected: Sequence[Rejected]) -> pa.Table:
+def misshapen(rejected: Sequence[Rejected]) -> pa.Table:
     rows = [(e.row, e.line, e.column, e.value, e.reason) for e in rejected]
     return pa.table([list(part) for part in zip(*rows, strict=True)] if rows else [[]] * 5, schema=REJECTED)
 
 
-def _rejected(chunk: Chunk, parsed: Parsed, mask: npt.NDArray[np.bool_], column: str, reason: str) -> pa.Table:
+def rejected_values(chunk: Chunk, parsed: Parsed, mask: npt.NDArray[np.bool_], column: str, reason: str) -> pa.Table:
     places = np.flatnonzero(mask)
     absent = missing(parsed.values) & ~parsed.bad
     lines: Any = chunk.lines(places)

@@ -1,0 +1,83 @@
+"""Columns that are answered and never written down: what `[capture] drop` does to all who read captures."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from tests.cloud import Cloud
+from tests.cloud import cloud as make_cloud
+from tests.integration.test_monitoring import MONITORED, check, label, predict, wait_for_retrain
+from tests.tables import csv, trips
+from tidemill.flows.captures import Captures
+from tidemill_cli.cloud import Target
+from tidemill_cli.commands.init import put_spec
+from tidemill_cli.console import Console
+from tidemill_cli.session import Session
+
+DROPPING = f'{MONITORED}\n[capture]\ndrop = ["wind"]\n'
+
+
+@pytest.fixture
+def serving() -> Iterator[Cloud]:
+    with make_cloud() as cloud:
+        cloud.spec("trips", DROPPING)
+        assert cloud.train("trips", "first.csv", csv(trips(3_000)))["status"] == "promoted"
+        yield cloud
+
+
+def captured(cloud: Cloud) -> list[dict[str, Any]]:
+    return list(Captures(cloud.stores.captures).read("predictions", "trips", None, datetime.now(UTC)))
+
+
+def test_it_is_answered_with_and_in_no_log_and_no_bucket(serving: Cloud, capfd: pytest.CaptureFixture[str]) -> None:
+    frame = trips(50, seed=7, start=50_000)
+    predict(serving, frame)
+    answers = {record["id"]: record["prediction"] for record in captured(serving)}
+    rows = json.loads(frame.drop(columns=["late", "wind"]).to_json(orient="records"))
+    assert [record["row"] for record in sorted(captured(serving), key=lambda one: one["id"])] == sorted(
+        rows, key=lambda row: str(row["trip"])
+    )
+    # Nothing else tells these rows' answers apart.
+    _, reply = serving.http("POST", "/models/trips/predict", {"rows": json.loads(frame.to_json(orient="records"))})
+    assert {entry["id"]: entry["prediction"] for entry in reply["predictions"]} == answers
+    said = capfd.readouterr()
+    stored = b"".join(serving.stores.captures.get_many(serving.stores.captures.keys("")))
+    assert '"wind"' not in said.out + said.err + stored.decode()
+
+
+def test_a_check_does_not_take_it_for_values_that_are_gone(serving: Cloud) -> None:
+    frame = trips(800, seed=7, start=50_000)
+    predict(serving, frame)
+    label(serving, frame)
+    checked = check(serving)
+    assert (checked["action"], checked["verdict"]) == ("quiet", "no_drift")
+    report = serving.stores.captures.get_json(checked["report"].replace("report.html", "report.json"))
+    assert '"wind"' not in json.dumps(report)
+
+
+def test_a_retrain_does_not_learn_from_rows_that_lack_it(serving: Cloud) -> None:
+    frame = trips(3_000, seed=8, flipped=True, start=50_000)
+    predict(serving, frame)
+    label(serving, frame)
+    assert check(serving)["action"] == "retrain"
+    run = wait_for_retrain(serving)
+    assert run["status"] != "failed", run
+    assert len(serving.stores.registry.partitions("trips")) == 1
+
+
+def test_a_name_that_is_no_column_is_warned_of(serving: Cloud, tmp_path: Path) -> None:
+    def client(service: str) -> Any:
+        return boto3.client(service)  # type: ignore[call-overload]
+
+    session = Session(Console())
+    names = {"DataBucket": "data", "RegistryTable": "registry"}
+    session.__dict__["target"] = Target("moto", False, names, client, "", lambda: "me")
+    file = tmp_path / "trips.toml"
+    for name, warnings in (("wnd", ["capture.drop names 'wnd', and the model has no such column"]), ("wind", [])):
+        file.write_text(DROPPING.replace('["wind"]', f'["{name}"]'))
+        assert put_spec(session, "trips", file).document["warnings"] == warnings
