@@ -4,7 +4,7 @@ import getpass
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -19,7 +19,7 @@ from tidemill.aws.paths import spec_key
 from tidemill.aws.registry import Registry
 from tidemill.contracts import UPLOADS, Upload
 from tidemill.errors import NotFound
-from tidemill.spec import model_name
+from tidemill.names import model_name
 from tidemill_cli.local.cloud import Deployment, LocalCloud
 
 _HOLDERS = {"datasets": "DataBucket", "models": "ModelBucket", "drift": "CaptureBucket"}
@@ -41,7 +41,7 @@ class Wish:
 
 @dataclass(frozen=True)
 class Target:
-    """One deployed stack. `sign` puts the caller's signature on an HTTP request, where the endpoint wants one."""
+    """One deployed stack. `sign` puts on a request what the endpoint knows its callers by: a signature, or a key."""
 
     name: str
     is_local: bool
@@ -74,9 +74,9 @@ class Target:
     def uri(self, key: str | None) -> str | None:
         return f"s3://{self.holding(key).bucket}/{key}" if key else None
 
-    def put_upload(self, model: str, name: str, file: BinaryIO, size: int) -> Upload:
+    def put_upload(self, model: str, name: str, file: BinaryIO, size: int, top: str = UPLOADS) -> Upload:
         """Streamed, so that a gigabyte needs no gigabyte of memory."""
-        key = f"{UPLOADS}{model}/{name}"
+        key = f"{top}{model}/{name}"
         with translated(f"uploading {name}"):
             answer = self.data.client.put_object(Bucket=self.data.bucket, Key=key, Body=file)
         return Upload(self.data.bucket, key, answer.get("VersionId", ""), size)
@@ -131,6 +131,7 @@ def on_local(deployment: Deployment) -> Target:
         client=deployment.client,
         url=deployment.api_url,
         who=getpass.getuser,
+        sign=_showing_key(deployment.client, deployment.outputs),
     )
 
 
@@ -174,8 +175,23 @@ def on_aws(wish: Wish) -> Target:
         client=client,
         url=outputs["EndpointUrl"].rstrip("/"),
         who=lambda: str(session.client("sts").get_caller_identity()["Arn"]),
-        sign=_signer(session),
+        sign=_showing_key(client, outputs) or _signer(session),
     )
+
+
+def _showing_key(client: Callable[[str], Any], outputs: Mapping[str, str]) -> Callable[[AWSRequest], None] | None:
+    """None where the endpoint has no key."""
+    if "ApiKeyId" not in outputs:
+        return None
+
+    @cache
+    def key() -> str:
+        return str(client("apigateway").get_api_key(apiKey=outputs["ApiKeyId"], includeValue=True)["value"])
+
+    def show(request: AWSRequest) -> None:
+        request.headers["x-api-key"] = key()
+
+    return show
 
 
 def _signer(session: boto3.Session) -> Callable[[AWSRequest], None]:

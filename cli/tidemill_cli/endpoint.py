@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.awsrequest import AWSRequest
+from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.exceptions import HTTPClientError
 from botocore.httpsession import URLLib3Session
 from botocore.utils import get_environ_proxies
 
-from tidemill.contracts import MOST_SHARES
 from tidemill.errors import InvalidRequest, NotFound, StoreUnavailable, TidemillError
+from tidemill.limits import MOST_SHARES
 from tidemill_cli.cloud import Target
 
 MOST_ROWS = 2_000
@@ -22,6 +22,7 @@ MOST_BYTES = 3_900_000
 
 _TRIES = 5
 _AGAIN = frozenset({429, 503})
+_JSON = {"Content-Type": "application/json"}
 
 Row = Mapping[str, Any]
 
@@ -64,24 +65,24 @@ class Endpoint:
     def _call(self, method: str, path: str, chunk: Chunk | None = None) -> dict[str, Any]:
         """A call that was throttled, or met a service that asks for patience, is made again."""
         for attempt in range(1, _TRIES + 1):
-            status, headers, document = self._send(method, path, chunk.body if chunk else None)
-            if status not in _AGAIN or attempt == _TRIES:
+            response = self.send(method, path, _JSON if chunk else {}, chunk.body if chunk else None)
+            if response.status_code not in _AGAIN or attempt == _TRIES:
                 break
-            self._sleep(_patience(headers, attempt))
-        if status >= 300:
-            raise _refusal(status, document, chunk)
+            self._sleep(_patience(response.headers, attempt))
+        document = _json(response.content)
+        if response.status_code >= 300:
+            raise _refusal(response.status_code, document, chunk)
         return document
 
-    def _send(self, method: str, path: str, body: bytes | None) -> tuple[int, Mapping[str, str], dict[str, Any]]:
-        url = f"{self._target.url}{path}"
-        request = AWSRequest(method, url, {"Content-Type": "application/json"} if body else {}, body)
+    def send(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> AWSResponse:
+        """One call and whatever is answered; raises `StoreUnavailable` where nothing is."""
+        request = AWSRequest(method, f"{self._target.url}{path}", dict(headers), body)
         if self._target.sign:
             self._target.sign(request)
         try:
-            response = self._http.send(request.prepare())
+            return self._http.send(request.prepare())
         except HTTPClientError as error:
             raise StoreUnavailable(f"the endpoint {self._target.url} cannot be reached: {error}") from None
-        return response.status_code, response.headers, _json(response.content)
 
 
 def chunks(name: str, entries: Sequence[Row], most_rows: int = MOST_ROWS) -> Iterator[Chunk]:

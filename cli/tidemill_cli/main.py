@@ -247,6 +247,23 @@ def predict(
 
 
 @_command
+def batch(
+    session: Session,
+    model: Model,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Rows in CSV or Parquet.", show_default=False)],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where to write them; FILE.predictions if not said.")
+    ] = None,
+    timeout: Timeout = 3600,
+) -> Result:
+    """Predict all rows of a file of any size, by one version."""
+    from tidemill_cli.commands.batch import batch as work
+    from tidemill_cli.runs import Waiting
+
+    return work(session, model, file, Waiting(timeout), out)
+
+
+@_command
 def label(
     session: Session,
     model: Model,
@@ -344,6 +361,17 @@ def endpoint(session: Session) -> Result:
     from tidemill_cli.commands.registry import endpoint as work
 
     return work(session)
+
+
+@_command
+def proxy(
+    session: Session,
+    port: Annotated[int, typer.Option(metavar="N", help="On 127.0.0.1; 0 takes any.", min=0, max=65535)] = 8765,
+) -> Result:
+    """Answer on this machine as the endpoint does, signed: for a browser, which can sign nothing."""
+    from tidemill_cli.commands.proxy import proxy as work
+
+    return work(session, port)
 
 
 @_command

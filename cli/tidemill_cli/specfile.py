@@ -7,10 +7,10 @@ from datetime import timedelta
 from typing import Any
 
 from tidemill.schema import Schema
-from tidemill.spec import Gate, ModelSpec, Monitor, Quality, Retrain, Train, toml_key, toml_text
+from tidemill.spec import Capture, Gate, ModelSpec, Monitor, Quality, Retrain, Train, toml_key, toml_text
 
 _SECTIONS: Mapping[str, type] = {
-    "quality": Quality, "train": Train, "gate": Gate, "monitor": Monitor, "retrain": Retrain,
+    "quality": Quality, "train": Train, "gate": Gate, "monitor": Monitor, "retrain": Retrain, "capture": Capture,
 }  # fmt: skip
 _MEANING: Mapping[tuple[str, str], str] = {
     (
@@ -42,6 +42,7 @@ _MEANING: Mapping[tuple[str, str], str] = {
     ("retrain", "per_month"): "retrains in 30 days, at most",
     ("retrain", "breaker"): "so many retrains in a row without a better model, and no more are started",
     ("retrain", "min_new_labels"): "labels that must have come for drift alone to retrain",
+    ("capture", "drop"): "columns of a request that are never written down",
 }
 
 _EXAMPLES: Mapping[tuple[str, str], str] = {

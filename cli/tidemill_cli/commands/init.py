@@ -10,16 +10,17 @@ import numpy as np
 
 from tidemill.aws.paths import spec_key
 from tidemill.errors import InvalidRequest, InvalidSpec, InvalidUpload, NotFound
+from tidemill.names import model_name
 from tidemill.profile import ColumnProfile, NumericProfile, TimeProfile
 from tidemill.schema import Column, Schema
-from tidemill.spec import ModelSpec, Quality, model_name, parse_spec
+from tidemill.spec import ModelSpec, Quality, parse_spec
 from tidemill.stages.assemble import assemble
 from tidemill.stages.columns import suggestions
 from tidemill.stages.metrics import METRICS, default_metric
 from tidemill.stages.partition import Partition, causes, make_partition
 from tidemill.stages.tables import open_table
 from tidemill_cli import specfile
-from tidemill_cli.cloud import project_root
+from tidemill_cli.cloud import Target, project_root
 from tidemill_cli.console import Result, Table
 from tidemill_cli.rows import existing_file, read_file
 from tidemill_cli.session import Session
@@ -84,6 +85,7 @@ def put_spec(session: Session, model: str, file: Path) -> Result:
     changed, warnings = text != before, _not_deployed(spec)
     if changed:
         target.data.put(spec_key(model), text.encode(), "application/toml")
+    warnings += _no_columns(spec, model, target)
     document = {
         "model": model,
         "uploaded": target.uri_of_spec(model),
@@ -113,6 +115,16 @@ def _not_deployed(spec: ModelSpec) -> list[str]:
 
     known = own.known_in([str(project_root() / own.FOLDER)])
     return [] if spec.train.estimator in known else [own.unknown(spec.train.estimator, known)]
+
+
+def _no_columns(spec: ModelSpec, model: str, target: Target) -> list[str]:
+    """Whoever drops a column by a wrong name has it captured."""
+    newest = target.registry.schema(model)
+    if newest is None:
+        return []
+    known = {column.name for column in Schema.from_json(target.data.get_json(newest)).columns}
+    unknown = [name for name in spec.capture.drop if name not in known]
+    return [f"capture.drop names {name!r}, and the model has no such column" for name in unknown]
 
 
 def _see(file: Path, spec: ModelSpec) -> _Seen:

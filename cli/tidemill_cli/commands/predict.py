@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tidemill.errors import TidemillError
-from tidemill.spec import model_name
+from tidemill.names import model_name
 from tidemill_cli.console import Result, Table
 from tidemill_cli.endpoint import Chunk, Endpoint, chunks, rows_a_call
 from tidemill_cli.rows import columns_of, labels_of_file, rows_of_argument, rows_of_file

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tidemill.contracts import FINAL
 from tidemill.errors import InvalidRequest, InvalidUpload, NotFound
-from tidemill.spec import model_name
+from tidemill.names import model_name
 from tidemill_cli.console import Result
 from tidemill_cli.runs import Run, Waiting, wait
 from tidemill_cli.session import Session
