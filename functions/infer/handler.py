@@ -7,10 +7,11 @@ import base64
 from functools import cache
 from typing import Any
 
-from tidemill.aws.lines import Event, as_json, count, environment, now, tell
+from tidemill.aws.lines import Event, count, environment, now, tell
 from tidemill.aws.stores import Serving
 from tidemill.errors import StoreUnavailable, TidemillError
 from tidemill.flows.infer import Endpoint
+from tidemill.stages.captured import as_json
 from tidemill.stages.http import Request, Response, problem, respond
 
 

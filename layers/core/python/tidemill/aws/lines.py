@@ -14,9 +14,6 @@ from typing import Any
 
 Event = Mapping[str, Any]
 
-as_json = json.JSONEncoder(allow_nan=False, check_circular=False, separators=(",", ":")).encode
-"""Compact; of what came from JSON or is ours, which has no circles. Raises ValueError for what is no number."""
-
 
 def now() -> datetime:
     return datetime.now(UTC)

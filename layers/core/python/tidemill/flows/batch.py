@@ -7,10 +7,11 @@ from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from tidemill.aws.paths import batch_prefix, version_prefix
+from tidemill.aws.paths import batch_prefix
 from tidemill.aws.stores import Stores
 from tidemill.contracts import Upload
 from tidemill.errors import InvalidInput, InvalidUpload, ModelIncompatible, NotFound
+from tidemill.flows.champions import load
 from tidemill.names import model_name
 from tidemill.stages.batch import answer_table
 from tidemill.stages.serve import ServedModel
@@ -87,9 +88,4 @@ def _champion(name: str, stores: Stores) -> ServedModel:
     champion = stores.registry.champion(name)
     if champion is None:
         raise NotFound(f"model {name!r} does not exist, or has no champion yet: upload data to train one first")
-    prefix, models = version_prefix(name, champion.version), stores.models
-    return ServedModel(
-        models.get_json(f"{prefix}manifest.json"),
-        models.get(f"{prefix}model.onnx"),
-        models.get(f"{prefix}golden.json"),
-    )
+    return load(stores.models, name, champion.version)[0]

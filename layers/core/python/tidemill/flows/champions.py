@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Lock, Thread
 
+from tidemill.aws.objects import Objects
 from tidemill.aws.paths import version_prefix
 from tidemill.aws.registry import Champion
 from tidemill.aws.stores import Serving
@@ -94,13 +95,8 @@ class Champions:
         return champion
 
     def _load(self, name: str, champion: Champion) -> Served:
-        models, prefix = self.stores.models, version_prefix(name, champion.version)
-        try:
-            manifest, graph = models.get_json(f"{prefix}manifest.json"), models.get(f"{prefix}model.onnx")
-            model = ServedModel(manifest, graph, models.get(f"{prefix}golden.json"))
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
-            raise ModelIncompatible(f"version {champion.version} of {name} is not whole: {error!r}") from error
-        return Served(champion, model, TIMES_GRAPH * len(graph) + BESIDE_GRAPH, self.clock())
+        model, graph = load(self.stores.models, name, champion.version)
+        return Served(champion, model, TIMES_GRAPH * graph + BESIDE_GRAPH, self.clock())
 
     def _swap(self, name: str, before: Served | None, served: Served) -> Served:
         """What answers from now on: `served`, unless another came into the place of `before` meanwhile.
@@ -114,6 +110,16 @@ class Champions:
             while len(self._kept) > 1 and sum(each.size for each in self._kept.values()) > self.stores.room:
                 del self._kept[next(iter(self._kept))]
         return served
+
+
+def load(models: Objects, name: str, version: int) -> tuple[ServedModel, int]:
+    """A version, and the bytes of its graph; raises `ModelIncompatible` where something of it is not as it was made."""
+    prefix = version_prefix(name, version)
+    try:
+        manifest, graph = models.get_json(f"{prefix}manifest.json"), models.get(f"{prefix}model.onnx")
+        return ServedModel(manifest, graph, models.get(f"{prefix}golden.json")), len(graph)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ModelIncompatible(f"version {version} of {name} is not whole: {error!r}") from error
 
 
 def _why(served: Served, champion: Champion | None) -> str:

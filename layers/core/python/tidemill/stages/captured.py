@@ -24,7 +24,8 @@ Batch = dict[str, Any]
 LONGEST_LINE = 200_000
 """Bytes; CloudWatch cuts an event of the log at 256 KB."""
 
-_as_json = json.JSONEncoder(allow_nan=False, check_circular=False, separators=(",", ":")).encode
+as_json = json.JSONEncoder(allow_nan=False, check_circular=False, separators=(",", ":")).encode
+"""Compact; of what came from JSON or is ours, which has no circles. Raises ValueError for what is no number."""
 _STARTS = ('{"tidemill":"capture"', '{"tidemill": "capture"')
 
 
@@ -99,7 +100,7 @@ def _place(batch: Batch) -> tuple[str, str]:
 
 
 def _fitting(batch: Batch, start: int, end: int) -> Iterator[tuple[int, str]]:
-    line = _as_json(_part(batch, start, end))
+    line = as_json(_part(batch, start, end))
     if len(line) <= LONGEST_LINE:
         yield end - start, line
     elif end - start > 1:
