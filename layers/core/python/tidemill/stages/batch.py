@@ -21,7 +21,7 @@ import pyarrow.parquet
 from tidemill.encoding import encode
 from tidemill.errors import InvalidUpload
 from tidemill.schema import Column, Levels, Schema
-from tidemill.stages.clean import REJECTED, kept_values, misshapen, missing, rejected_values
+from tidemill.stages.clean import REJECTED, Fault, kept_values, missing, sift
 from tidemill.stages.columns import Parsed, Values, arrow_type, read
 from tidemill.stages.ordered import in_order
 from tidemill.stages.serve import ServedModel
@@ -128,26 +128,17 @@ def answer_table(
 def answer_block(table: Table, block: Block, plan: Plan, model: ServedModel) -> Answered:
     """Pure, so that two may be worked on at once."""
     chunk = table.parse(block, plan.types)
-    parsed = {column.name: read(chunk.columns[column.name], column) for column in plan.features}
-    unusable = np.zeros(len(chunk.numbers), dtype=bool)
-    rejected = [misshapen(chunk.rejected)]
-    for column in plan.features:
-        for reason, mask in _faults(column, parsed[column.name]):
-            unusable |= mask
-            rejected.append(rejected_values(chunk, parsed[column.name], mask, column.name, reason))
-    kept = None if not unusable.any() else ~unusable
-    values = {name: kept_values(one.values, kept) for name, one in parsed.items()}
-    rows = int((~unusable).sum())
-    answers, places = model.answer(encode(model.schema, values, rows))
-    ids = _ids(chunk, plan.identity, kept)
-    flagged = dict(_strange(plan.features, values))
+    sifted = sift(chunk, plan.features, _faults)
+    answers, places = model.answer(encode(model.schema, sifted.values, sifted.rows))
+    ids = _ids(chunk, plan.identity, sifted.kept)
+    flagged = dict(_strange(plan.features, sifted.values))
     if plan.identity and ids is not None and ids.null_count:
         flagged[f"column {plan.identity.name!r}: no id, and none beside the answer"] = ids.null_count
-    rejects = pa.concat_tables(rejected)
-    return Answered(chunk.rows_read, rejects, chunk.numbers[~unusable], ids, answers, places, flagged)
+    numbers = chunk.numbers if sifted.kept is None else chunk.numbers[sifted.kept]
+    return Answered(chunk.rows_read, sifted.rejected, numbers, ids, answers, places, flagged)
 
 
-def _faults(column: Column, parsed: Parsed) -> Iterator[tuple[str, npt.NDArray[np.bool_]]]:
+def _faults(column: Column, parsed: Parsed) -> Iterator[Fault]:
     if parsed.bad.any():
         yield f"is not {parsed.expected}", parsed.bad
     if not column.nullable and (absent := missing(parsed.values) & ~parsed.bad).any():

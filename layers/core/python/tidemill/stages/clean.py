@@ -1,6 +1,6 @@
 """One block of a file: typed, checked, told apart, encoded, summarised. Pure, so that two may be worked on at once."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -31,6 +31,9 @@ REJECTED = pa.schema(
 """The quarantine, but for the file's name: one entry a reason, `row` counted from 1 without the header."""
 
 EXAMPLES = 16
+
+Fault = tuple[str, npt.NDArray[np.bool_]]
+"""A reason, and the rows that it holds for."""
 
 _PARQUET: Mapping[str, pa.DataType] = {
     "numeric": pa.float64(),
@@ -103,22 +106,14 @@ class Cleaned:
 
 def clean(table: Table, block: Block, plan: Plan) -> Cleaned:
     chunk = table.parse(block, plan.types)
-    parsed = {column.name: read(chunk.columns[column.name], column) for column in plan.columns}
-    unusable = np.zeros(len(chunk.numbers), dtype=bool)
-    rejected = [misshapen(chunk.rejected)]
-    for column in plan.columns:
-        for reason, mask in _faults(column, parsed[column.name], plan.schema):
-            unusable |= mask
-            rejected.append(rejected_values(chunk, parsed[column.name], mask, column.name, reason))
-    kept = None if not unusable.any() else ~unusable
-    values = {name: kept_values(one.values, kept) for name, one in parsed.items()}
-    rows = int((~unusable).sum())
+    sifted = sift(chunk, plan.columns, lambda column, parsed: _faults(column, parsed, plan.schema))
+    values, kept = sifted.values, sifted.kept
     time = plan.schema.of_role("time")
     return Cleaned(
         rows_read=chunk.rows_read,
-        rejected=pa.concat_tables(rejected),
-        table=pa.table([_arrow(c, chunk, parsed[c.name], kept) for c in plan.columns], schema=plan.parquet),
-        matrix=encode(plan.encoded, values, rows),
+        rejected=sifted.rejected,
+        table=pa.table([_arrow(c, chunk, sifted.parsed[c.name], kept) for c in plan.columns], schema=plan.parquet),
+        matrix=encode(plan.encoded, values, sifted.rows),
         unknown=_unknown(plan.encoded, values),
         target=values[plan.schema.target.name],
         moments=values[time.name].astype(np.int64) if time else None,
@@ -126,9 +121,35 @@ def clean(table: Table, block: Block, plan: Plan) -> Cleaned:
         summaries=summarised(plan, values),
         examples=[
             (row, {c.name: write_value(c, _value(values[c.name], row)) for c in plan.encoded.columns})
-            for row in spread(rows, EXAMPLES).tolist()
+            for row in spread(sifted.rows, EXAMPLES).tolist()
         ],
     )
+
+
+@dataclass(frozen=True)
+class Sifted:
+    """A chunk's columns as they came, and the `values` of its `rows` usable rows: those that are `kept`, which is None
+    where all of them are. `rejected` says what is wrong with the others."""
+
+    parsed: Mapping[str, Parsed]
+    values: Mapping[str, Values]
+    kept: npt.NDArray[np.bool_] | None
+    rows: int
+    rejected: pa.Table
+
+
+def sift(chunk: Chunk, columns: Sequence[Column], faults: Callable[[Column, Parsed], Iterable[Fault]]) -> Sifted:
+    """`faults`: what is wrong with a column's values that a row cannot do without, and in which rows."""
+    parsed = {column.name: read(chunk.columns[column.name], column) for column in columns}
+    unusable = np.zeros(len(chunk.numbers), dtype=bool)
+    rejected = [_misshapen(chunk.rejected)]
+    for column in columns:
+        for reason, mask in faults(column, parsed[column.name]):
+            unusable |= mask
+            rejected.append(_rejected(chunk, parsed[column.name], mask, column.name, reason))
+    kept = None if not unusable.any() else ~unusable
+    values = {name: kept_values(one.values, kept) for name, one in parsed.items()}
+    return Sifted(parsed, values, kept, int((~unusable).sum()), pa.concat_tables(rejected))
 
 
 def summarised(plan: Plan, values: Mapping[str, Values]) -> dict[str, Summary]:
@@ -136,7 +157,7 @@ def summarised(plan: Plan, values: Mapping[str, Values]) -> dict[str, Summary]:
     return {column.name: summarise(values[column.name], column.kind) for column in plan.columns if column.role != "id"}
 
 
-def _faults(column: Column, parsed: Parsed, schema: Schema) -> list[tuple[str, npt.NDArray[np.bool_]]]:
+def _faults(column: Column, parsed: Parsed, schema: Schema) -> list[Fault]:
     """What is wrong with a value that the row cannot do without; a bad one of an excluded column counts as missing."""
     if column.role == "excluded":
         return []
@@ -196,12 +217,12 @@ def _unknown(encoded: Schema, values: Mapping[str, Values]) -> dict[str, Levels]
     return found
 
 
-def misshapen(rejected: Sequence[Rejected]) -> pa.Table:
+def _misshapen(rejected: Sequence[Rejected]) -> pa.Table:
     rows = [(e.row, e.line, e.column, e.value, e.reason) for e in rejected]
     return pa.table([list(part) for part in zip(*rows, strict=True)] if rows else [[]] * 5, schema=REJECTED)
 
 
-def rejected_values(chunk: Chunk, parsed: Parsed, mask: npt.NDArray[np.bool_], column: str, reason: str) -> pa.Table:
+def _rejected(chunk: Chunk, parsed: Parsed, mask: npt.NDArray[np.bool_], column: str, reason: str) -> pa.Table:
     places = np.flatnonzero(mask)
     absent = missing(parsed.values) & ~parsed.bad
     lines: Any = chunk.lines(places)

@@ -82,8 +82,14 @@ def find(columns: Mapping[str, Any], schema: Schema) -> list[Leak]:
     return sorted(leaks, key=lambda leak: -leak.score)
 
 
-def decoded(column: Column, matrix: Matrix, names: Sequence[str]) -> Values | None:
-    """A feature of matrix rows as it was before it was encoded, as far as it tells rows apart."""
+def decoded(schema: Schema, matrix: Matrix, names: Sequence[str]) -> dict[str, Values]:
+    """The features of matrix rows as they were before they were encoded, as far as they tell rows apart; without those
+    that the matrix lacks."""
+    found = {column.name: _decoded(column, matrix, names) for column in schema.features}
+    return {name: values for name, values in found.items() if values is not None}
+
+
+def _decoded(column: Column, matrix: Matrix, names: Sequence[str]) -> Values | None:
     if column.kind == "datetime":
         days, hours = f"datetime.days:{column.name}", f"datetime.hour:{column.name}"
         if days not in names:

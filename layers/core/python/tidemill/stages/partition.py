@@ -460,8 +460,7 @@ def _misread(work: _Work) -> dict[str, Misread]:
 
 def _leaks(work: _Work, schema: Schema) -> list[Finding]:
     matrix, target = work.sample()
-    found = {column.name: decoded(column, matrix, work.plan.names) for column in schema.features}
-    columns: dict[str, Values] = {name: values for name, values in found.items() if values is not None}
+    columns = decoded(schema, matrix, work.plan.names)
     names = tuple(str(name) for name in work.target.seen)
     categorical = schema.target.kind == "categorical"
     columns[schema.target.name] = Levels(target.astype(np.int32), names) if categorical else target
