@@ -1,8 +1,10 @@
 """The table of contents of a deployment, and who may do what in it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from aws_cdk import CfnOutput, Stack
+from aws_cdk.aws_lambda import Function
 from aws_cdk.aws_stepfunctions import StateMachine
 from constructs import Construct
 
@@ -121,14 +123,14 @@ class TidemillStack(Stack):
 
     def _grant(self, environment: Environment) -> None:
         """Who may do what, beyond what each construct needs to work at all: what its flow calls, and no more."""
-        self._grant_learning()
-        self._grant_answering(environment)
-        self._grant_watching()
+        function = {name: construct.function for name, construct in self.functions.items()}
+        self._grant_learning(function)
+        self._grant_answering(function, environment)
+        self._grant_watching(function)
 
-    def _grant_learning(self) -> None:
+    def _grant_learning(self, function: Mapping[str, Function]) -> None:
         data, models, captures = self.storage.data, self.storage.models, self.storage.captures
         registry = self.storage.registry
-        function = {name: construct.function for name, construct in self.functions.items()}
 
         grants.call(registry, function["claim"], "GetItem")
         grants.call_without(registry, function["claim"], "PutItem", attributes=CHAMPION)
@@ -166,10 +168,9 @@ class TidemillStack(Stack):
         grants.call_without(registry, function["notify"], "UpdateItem", attributes=CHAMPION)
         self.topic.grant_publish(function["notify"])
 
-    def _grant_answering(self, environment: Environment) -> None:
+    def _grant_answering(self, function: Mapping[str, Function], environment: Environment) -> None:
         data, models, captures = self.storage.data, self.storage.models, self.storage.captures
         registry = self.storage.registry
-        function = {name: construct.function for name, construct in self.functions.items()}
 
         grants.read(models, function["infer"], "models/")
         grants.learn_of_absence(models, function["infer"])
@@ -189,9 +190,8 @@ class TidemillStack(Stack):
         grants.call(registry, function["batch"], "GetItem")
         self.topic.grant_publish(function["batch"])
 
-    def _grant_watching(self) -> None:
+    def _grant_watching(self, function: Mapping[str, Function]) -> None:
         models, captures, registry = self.storage.models, self.storage.captures, self.storage.registry
-        function = {name: construct.function for name, construct in self.functions.items()}
 
         grants.call(registry, function["list_models"], "GetItem", "Query")
 

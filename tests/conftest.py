@@ -4,6 +4,7 @@ import pytest
 
 from tests.cloud import Cloud
 from tests.cloud import cloud as make_cloud
+from tests.tables import SPEC, csv, trips
 
 
 @pytest.fixture
@@ -11,3 +12,12 @@ def cloud() -> Iterator[Cloud]:
     """Tidemill on moto, empty."""
     with make_cloud() as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def serving() -> Iterator[Cloud]:
+    """Tidemill on moto, with a champion of trips for all tests of a module."""
+    with make_cloud() as cloud:
+        cloud.spec("trips", SPEC.replace('"linear", "boosting"', '"linear"'))
+        assert cloud.train("trips", "first.csv", csv(trips(1_000)))["status"] == "promoted"
+        yield cloud

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError
 
@@ -12,6 +12,8 @@ from tidemill.contracts import FINAL
 from tidemill.errors import NotFound
 from tidemill_cli.cloud import Target
 from tidemill_cli.console import Console, Result, Table, Update
+
+Seen = TypeVar("Seen")
 
 _DOING = {
     "Claim": "claiming the run",
@@ -100,17 +102,20 @@ class Waiting:
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
 
+    def until(self, done: Callable[[Seen], bool], look: Callable[[], Seen]) -> Seen:
+        """What was seen when it was done, or when the time was up."""
+        end = self.clock() + self.seconds
+        while True:
+            seen, left = look(), end - self.clock()
+            if done(seen) or left <= 0:
+                return seen
+            self.sleep(min(self.every, left))
+
 
 def wait(target: Target, model: str, run: str, console: Console, waiting: Waiting) -> Run:
     """The run when it has ended, or as it is when the time is up. Says which state the pipeline is in."""
-    end = waiting.clock() + waiting.seconds
     with console.progress(f"{run}: waiting for the pipeline to start") as update:
-        while True:
-            found = _look(target, model, run, update)
-            left = end - waiting.clock()
-            if found.status in FINAL or left <= 0:
-                return found
-            waiting.sleep(min(waiting.every, left))
+        return waiting.until(lambda seen: seen.status in FINAL, lambda: _look(target, model, run, update))
 
 
 def _look(target: Target, model: str, run: str, update: Update) -> Run:

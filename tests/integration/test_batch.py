@@ -1,27 +1,17 @@
 """A file of rows under `batch/`, answered by the champion, with what a person finds beside it."""
 
 import io
-from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
 import pytest
 
 from tests.cloud import Cloud
-from tests.cloud import cloud as make_cloud
-from tests.tables import SPEC, csv, trips
+from tests.tables import csv, trips
 from tidemill.aws.objects import Objects
 from tidemill.aws.stores import Notices
 from tidemill.errors import StoreUnavailable
 from tidemill.flows import batch as flow
-
-
-@pytest.fixture(scope="module")
-def serving() -> Iterator[Cloud]:
-    with make_cloud() as cloud:
-        cloud.spec("trips", SPEC.replace('"linear", "boosting"', '"linear"'))
-        assert cloud.train("trips", "first.csv", csv(trips(1_000)))["status"] == "promoted"
-        yield cloud
 
 
 @pytest.fixture

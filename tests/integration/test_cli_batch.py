@@ -1,6 +1,5 @@
 """`tidemill batch`: uploaded, answered, fetched, told."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -9,8 +8,7 @@ import pandas as pd
 import pytest
 
 from tests.cloud import Cloud
-from tests.cloud import cloud as make_cloud
-from tests.tables import SPEC, csv, trips
+from tests.tables import csv, trips
 from tidemill.contracts import Upload
 from tidemill.errors import InvalidRequest, NotFound, TidemillError
 from tidemill_cli.cloud import Target
@@ -18,14 +16,6 @@ from tidemill_cli.commands.batch import batch
 from tidemill_cli.console import Console, Result
 from tidemill_cli.runs import Waiting
 from tidemill_cli.session import Session
-
-
-@pytest.fixture(scope="module")
-def serving() -> Iterator[Cloud]:
-    with make_cloud() as cloud:
-        cloud.spec("trips", SPEC.replace('"linear", "boosting"', '"linear"'))
-        assert cloud.train("trips", "first.csv", csv(trips(1_000)))["status"] == "promoted"
-        yield cloud
 
 
 @pytest.fixture

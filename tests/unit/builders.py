@@ -19,11 +19,12 @@ from tidemill.spec import ModelSpec, parse_spec
 from tidemill.stages import evaluate, npy
 from tidemill.stages.assemble import assemble
 from tidemill.stages.dataset import Dataset, Part, Rows, StoredPart, gather
+from tidemill.stages.folds import TrainingSide
 from tidemill.stages.onnx_model import OnnxModel
 from tidemill.stages.partition import Before, Partition, make_partition
 from tidemill.stages.serve import ServedModel
 from tidemill.stages.tables import Table, open_table
-from tidemill.stages.train import Trained, TrainingSide, train
+from tidemill.stages.train import Trained, train
 
 TOWNS = [f"town {i}" for i in range(20)]
 FOREVER: Callable[[], float] = lambda: 1e9  # noqa: E731
@@ -117,9 +118,7 @@ def dataset(frame: pd.DataFrame, spec: ModelSpec | str = 'target = "y"') -> Data
 
 
 def training_side(data: Data) -> TrainingSide:
-    kept = ~data.held_out
-    moments = None if data.moments is None else data.moments[kept]
-    return TrainingSide(data.schema, data.matrix[kept], data.target[kept], moments)
+    return TrainingSide.of(data.schema, data.rows)
 
 
 def trained(candidate: str, data: Data, seconds_left: Callable[[], float] = FOREVER, trials: int = 1) -> Trained:

@@ -17,10 +17,11 @@ from tidemill.schema import Column, Schema
 from tidemill.spec import CANDIDATES, parse_spec
 from tidemill.stages import search
 from tidemill.stages.export import predict
-from tidemill.stages.folds import folds
+from tidemill.stages.folds import TrainingSide, folds
 from tidemill.stages.onnx_model import OnnxModel
 from tidemill.stages.parity import Parity
-from tidemill.stages.train import TrainingSide, choose_metric, mean_score, train
+from tidemill.stages.search import mean_score
+from tidemill.stages.train import choose_metric, train
 
 
 def ticking(seconds: float, a_look: float) -> Callable[[], float]:

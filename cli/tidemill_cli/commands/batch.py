@@ -31,20 +31,16 @@ def batch(session: Session, model: str, file: Path, waiting: Waiting, out: Path 
 
 def _wait(target: Target, uploaded: Upload, console: Console, waiting: Waiting) -> dict[str, Any]:
     key = f"{batch_prefix(uploaded.model, uploaded.path, uploaded.run)}summary.json"
-    end = waiting.clock() + waiting.seconds
     with console.progress(f"answering {uploaded.name}"):
-        while True:
-            try:
-                summary: dict[str, Any] = target.data.get_json(key)
-                return summary
-            except NotFound:
-                left = end - waiting.clock()
-            if left <= 0:
-                raise TidemillError(
-                    f"{uploaded.name} is not answered after {waiting.seconds:g} s: it goes on, and "
-                    f"s3://{target.data.bucket}/{key} will tell when it has ended"
-                )
-            waiting.sleep(min(waiting.every, left))
+        summary: dict[str, Any] | None = waiting.until(
+            lambda seen: seen is not None, lambda: target.data.find_json(key)
+        )
+    if summary is None:
+        raise TidemillError(
+            f"{uploaded.name} is not answered after {waiting.seconds:g} s: it goes on, and "
+            f"s3://{target.data.bucket}/{key} will tell when it has ended"
+        )
+    return summary
 
 
 def _fetch(target: Target, summary: Mapping[str, Any], file: Path, out: Path | None) -> dict[str, str]:

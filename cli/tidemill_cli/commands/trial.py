@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,9 +13,12 @@ from tidemill.spec import ModelSpec
 from tidemill.stages import npy
 from tidemill.stages.assemble import assemble
 from tidemill.stages.dataset import StoredPart, gather
+from tidemill.stages.folds import TrainingSide
+from tidemill.stages.metrics import or_none
 from tidemill.stages.partition import make_partition
+from tidemill.stages.search import mean_score
 from tidemill.stages.tables import open_table
-from tidemill.stages.train import TrainingSide, mean_score, train
+from tidemill.stages.train import train
 from tidemill_cli.console import Result, Table
 from tidemill_cli.rows import existing_file
 from tidemill_cli.session import Session
@@ -59,10 +63,7 @@ def _read(file: Path, spec: ModelSpec) -> tuple[TrainingSide, Matrix]:
         data = assemble([part], partition.schema, spec, folder / "index", new=True)
         stored = StoredPart(part.names, part.rows, lambda name: npy.parsed(part.fetch(f"{name}.npy").read_bytes()))
         rows = gather([stored], data.state, data.names, data.class_places, timed=data.cutoff is not None)
-    training = ~rows.held_out
-    moments = None if rows.moments is None else rows.moments[training]
-    side = TrainingSide(data.schema, rows.matrix[training], rows.target[training], moments)
-    return side, rows.matrix[rows.held_out]
+    return TrainingSide.of(data.schema, rows), rows.matrix[rows.held_out]
 
 
 def _trained(candidate: str, side: TrainingSide, unseen: Matrix, spec: ModelSpec) -> dict[str, Any]:
@@ -74,20 +75,13 @@ def _trained(candidate: str, side: TrainingSide, unseen: Matrix, spec: ModelSpec
         return entry | {"failed": str(error)}
     return entry | {
         "metric": made.metric,
-        "score": _number(mean_score(made.scores)),
-        "dummy": _number(made.dummy_score),
+        "score": or_none(mean_score(made.scores)),
+        "dummy": or_none(made.dummy_score),
         "bytes": len(made.onnx),
         "seconds": round(time.monotonic() - begun, 1),
-        "parity": {"rows": made.parity.rows, "largest": made.parity.largest, "beyond": made.parity.beyond},
+        "parity": asdict(made.parity),
     }
 
 
 def _proved(parity: Mapping[str, Any]) -> str:
-    said = f"its graph answers {parity['rows']:,} held-out rows as it does, to {parity['largest']:.1g}"
-    if not parity["beyond"]:
-        return said
-    return f"its graph answers {parity['beyond']:,} of {parity['rows']:,} held-out rows otherwise: the gate rejects it"
-
-
-def _number(value: float) -> float | None:
-    return value if value == value else None
+    return f"its graph answers {parity['rows']:,} held-out rows as it does, to {parity['largest']:.1g}"

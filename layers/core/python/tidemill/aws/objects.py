@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tidemill.aws.failures import translated
+from tidemill.errors import NotFound
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -53,6 +54,13 @@ class Objects:
 
     def get_json(self, key: str) -> Any:
         return json.loads(self.get(key))
+
+    def find_json(self, key: str) -> Any | None:
+        """None where there is no such key."""
+        try:
+            return self.get_json(key)
+        except NotFound:
+            return None
 
     def put_json(self, key: str, document: Any) -> None:
         self.put(key, as_json(document), "application/json")

@@ -145,6 +145,9 @@ class Registry:
         """What a version was judged on: the sketch of its rows, for those that come after it."""
         self._put({**_key(model, f"JUDGED#{version:06d}"), "version": version, **facts})
 
+    def judgement(self, model: str, version: int) -> Item | None:
+        return self._find(_key(model, f"JUDGED#{version:06d}"))
+
     def judgements(self, model: str) -> list[Item]:
         """The last hundred, the newest first."""
         return list(self._query(model, "JUDGED#", newest_first=True, limit=100))

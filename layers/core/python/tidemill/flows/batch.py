@@ -32,7 +32,7 @@ def batch(upload: Upload, stores: Stores, now: datetime, seconds_left: Callable[
     if upload.is_folder:
         return {"status": "ignored"}
     prefix = batch_prefix(model_name(upload.model), upload.path, upload.run)
-    known = _summary(prefix, stores)
+    known: Document | None = stores.data.find_json(f"{prefix}summary.json")
     if known:
         return known
     facts = {
@@ -51,14 +51,6 @@ def batch(upload: Upload, stores: Stores, now: datetime, seconds_left: Callable[
         )
     stores.data.put_json(f"{prefix}summary.json", summary)
     return summary
-
-
-def _summary(prefix: str, stores: Stores) -> Document | None:
-    try:
-        found: Document = stores.data.get_json(f"{prefix}summary.json")
-    except NotFound:
-        return None
-    return found
 
 
 def _answer(upload: Upload, prefix: str, stores: Stores, seconds_left: Callable[[], float]) -> Document:

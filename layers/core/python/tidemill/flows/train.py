@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -22,10 +22,12 @@ from tidemill.schema import Schema
 from tidemill.spec import CANDIDATES, OWN
 from tidemill.stages import npy, own, repeated, spaces
 from tidemill.stages.dataset import LEFT_OUT
-from tidemill.stages.metrics import metric
+from tidemill.stages.folds import SEED, TrainingSide
+from tidemill.stages.metrics import metric, or_none
 from tidemill.stages.recipes import Recipe
 from tidemill.stages.repeated import Incumbent, Repeated
-from tidemill.stages.train import SEED, Trained, TrainingSide, mean_score, train
+from tidemill.stages.search import mean_score
+from tidemill.stages.train import Trained, train
 
 _RESERVE = 60.0
 """Seconds of the function's own time kept for reading and writing."""
@@ -35,13 +37,7 @@ _LIBRARIES = ("numpy", "scipy", "scikit-learn", "joblib", "threadpoolctl", "skl2
 def run(request: TrainRequest, stores: Stores, remaining: Callable[[], float]) -> Candidate:
     """`remaining`: seconds until the function is stopped. The spec's seconds count from now."""
     data = datasets.load(stores.data, request.model, request.dataset)
-    training = ~data.held_out
-    side = TrainingSide(
-        data.schema,
-        data.matrix[training],
-        data.target[training],
-        None if data.moments is None else data.moments[training],
-    )
+    side = TrainingSide.of(data.schema, data)
     budget = min(float(data.spec.train.seconds), remaining() - _RESERVE)
     stop_at = remaining() - budget
     small = int(data.held_out.sum()) < repeated.ENOUGH_HELD_OUT
@@ -55,7 +51,7 @@ def run(request: TrainRequest, stores: Stores, remaining: Callable[[], float]) -
     stores.models.put(f"{prefix}model.joblib", trained.joblib)
     stores.models.put_json(f"{prefix}candidate.json", _document(trained, compared, _estimator(trained, data)))
     gain = metric(trained.metric, data.schema.task).gain(mean_score(trained.scores))
-    return Candidate(request.candidate, prefix, _number(gain))
+    return Candidate(request.candidate, prefix, or_none(gain))
 
 
 def _compare(
@@ -104,14 +100,14 @@ def _document(trained: Trained, compared: Repeated | None, estimator: str) -> di
         "estimator": estimator or None,
         "metric": trained.metric,
         "params": dict(trained.params),
-        "cross_validated": _number(mean_score(trained.scores)),
-        "scores": [_number(value) for value in trained.scores],
-        "dummy": _number(trained.dummy_score),
-        "training": _number(trained.training_score),
+        "cross_validated": or_none(mean_score(trained.scores)),
+        "scores": [or_none(value) for value in trained.scores],
+        "dummy": or_none(trained.dummy_score),
+        "training": or_none(trained.training_score),
         "trials": [
             {
                 "params": dict(trial.params),
-                "scores": [_number(value) for value in trial.scores],
+                "scores": [or_none(value) for value in trial.scores],
                 "rows": trial.rows,
             }
             for trial in trained.trials
@@ -128,11 +124,7 @@ def _document(trained: Trained, compared: Repeated | None, estimator: str) -> di
         "threshold_by": trained.threshold_by,
         "calibration": trained.calibration,
         "repeated": compared.to_json() if compared else None,
-        "parity": {
-            "rows": trained.parity.rows,
-            "largest": trained.parity.largest,
-            "beyond": trained.parity.beyond,
-        },
+        "parity": asdict(trained.parity),
         "digests": {
             "model.onnx": hashlib.sha256(trained.onnx).hexdigest(),
             "model.joblib": hashlib.sha256(trained.joblib).hexdigest(),
@@ -153,7 +145,3 @@ def _code() -> str:
         for path in sorted(root.rglob("*.py")):
             digest.update(f"{path.relative_to(root).as_posix()}\0".encode() + path.read_bytes() + b"\0")
     return digest.hexdigest()
-
-
-def _number(value: float) -> float | None:
-    return value if value == value else None

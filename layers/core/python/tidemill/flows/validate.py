@@ -110,9 +110,9 @@ def _attempt(model: str, version: int, case: Case, champion: Champion | None, st
     The rows are told before the others' are asked for, so that of two runs at one moment one at least sees the other.
     """
     registry, against = stores.registry, champion.version if champion else None
-    for item in registry.judgements(model):
-        if item["version"] == version and item["champion"] == against and item["attempt"]:
-            return float(item["attempt"])
+    known = registry.judgement(model, version)
+    if known and known["champion"] == against and known["attempt"]:
+        return float(known["attempt"])
     today = Sketch.of(case.rows.keys[case.judged_with(champion)])
     facts = {"champion": against, "rows": today.rows, "keys": today.packed()}
     registry.put_judgement(model, version, **facts, attempt=None)

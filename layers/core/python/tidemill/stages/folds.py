@@ -9,10 +9,13 @@ from sklearn.model_selection import KFold, RepeatedKFold, RepeatedStratifiedKFol
 
 from tidemill.encoding import Matrix
 from tidemill.schema import Schema
+from tidemill.stages.dataset import Rows
 
 Places = npt.NDArray[np.int64]
 
 SEED = 20_13
+FEWEST_ROWS = 10
+"""Of fewer there is nothing to learn."""
 _FOLDS, _FOLDS_OF_LITTLE = 3, 5
 _LITTLE = 2_000
 
@@ -25,6 +28,13 @@ class TrainingSide:
     matrix: Matrix
     target: npt.NDArray[np.float64]
     moments: npt.NDArray[np.int64] | None
+
+    @classmethod
+    def of(cls, schema: Schema, rows: Rows) -> "TrainingSide":
+        """The rows that are not held out."""
+        kept = ~rows.held_out
+        moments = None if rows.moments is None else rows.moments[kept]
+        return cls(schema, rows.matrix[kept], rows.target[kept], moments)
 
     def __len__(self) -> int:
         return len(self.target)

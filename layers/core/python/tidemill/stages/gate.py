@@ -16,7 +16,7 @@ from tidemill.spec import Gate
 from tidemill.stages.attempts import error_of
 from tidemill.stages.bootstrap import Interval, PairedDifference, paired_difference
 from tidemill.stages.leakage import CERTAIN, Leak
-from tidemill.stages.metrics import Metric
+from tidemill.stages.metrics import Metric, or_none
 from tidemill.stages.parity import TOLERANCE, Parity
 from tidemill.stages.slices import Slice
 
@@ -80,7 +80,7 @@ def dummy_check(result: PairedDifference, rows: str, *, folds: bool = False) -> 
     return Check(
         "beats_dummy",
         passed,
-        _number(result.lower),
+        or_none(result.lower),
         0.0,
         f"it {verb} a model without features: {result.metric} {result.candidate:.4g} against {result.champion:.4g} "
         f"on {result.rows:,} {rows} rows",
@@ -137,7 +137,7 @@ def floor(metric: Metric, held_out: Interval, gate: Gate) -> Check | None:
     return Check(
         "floor",
         passed,
-        _number(held_out.value),
+        or_none(held_out.value),
         gate.floor,
         f"its {metric.name} of {held_out.value:.4g} on held-out rows is {'' if passed else 'not '}{asked} "
         f"{gate.floor:g}, as the spec wants",
@@ -271,8 +271,4 @@ def champion_check(result: PairedDifference, version: int, gate: Gate, attempt: 
         how = "worse than" if surely_worse else "not surely better than"
         sentence = f"it is {how} version {version}: {numbers} ({bound})"
     inputs = {"attempt": attempt, **result.to_json()}
-    return Check("better_than_champion", passed, _number(result.lower), -margin, sentence, inputs=inputs)
-
-
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    return Check("better_than_champion", passed, or_none(result.lower), -margin, sentence, inputs=inputs)

@@ -16,7 +16,7 @@ from tidemill.stages.dataset import Rows
 from tidemill.stages.evaluate import HeldOut
 from tidemill.stages.gate import Check
 from tidemill.stages.leakage import SAMPLE, Leak, decoded, find
-from tidemill.stages.metrics import Metric, as_judged, dummy_prediction, metric
+from tidemill.stages.metrics import Metric, as_judged, dummy_prediction, metric, or_nan
 from tidemill.stages.npy import spread
 from tidemill.stages.onnx_model import OnnxModel
 from tidemill.stages.parity import Parity
@@ -129,7 +129,7 @@ def _absolute(
         ),
         gate.leakage(_leaks(case), spec),
         _beats_dummy(case, rows.truth, judged, attempt),
-        gate.overfit_gap(case.metric, _float(facts["cross_validated"]), held_out, _float(facts["dummy"]), spec),
+        gate.overfit_gap(case.metric, or_nan(facts["cross_validated"]), held_out, or_nan(facts["dummy"]), spec),
     ]
     asked = gate.floor(case.metric, held_out, spec)
     return [*checks, asked] if asked else checks
@@ -230,8 +230,4 @@ def _blinded(champion: Champion, schema: Schema) -> list[str]:
 
 
 def _scores(values: Sequence[float | None]) -> Array:
-    return np.array([_float(value) for value in values])
-
-
-def _float(value: float | None) -> float:
-    return np.nan if value is None else value
+    return np.array([or_nan(value) for value in values])

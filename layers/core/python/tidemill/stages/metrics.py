@@ -6,6 +6,7 @@ A weight of m means that the row is there m times, 0 that it is absent.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -106,6 +107,16 @@ def decisions(prediction: FloatArray, threshold: float) -> FloatArray:
     """Probabilities of two classes as 0 and 1."""
     second = (prediction[:, 1] >= threshold).astype(np.float64)
     return np.column_stack([1 - second, second])
+
+
+def or_none(value: float) -> float | None:
+    """As JSON has it: null for what is no number."""
+    return value if math.isfinite(value) else None
+
+
+def or_nan(value: float | None) -> float:
+    """The inverse of `or_none`."""
+    return math.nan if value is None else value
 
 
 def _class_indices(truth: npt.NDArray[Any]) -> IntArray:

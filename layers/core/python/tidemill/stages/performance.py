@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tidemill.stages.bootstrap import interval
-from tidemill.stages.metrics import Metric, dummy_prediction
+from tidemill.stages.metrics import Metric, dummy_prediction, or_nan
 
 SEED = 13
 CONFIDENCE = 0.995
@@ -67,15 +67,15 @@ def measure(
     if labelled < needed:
         return unsaid(f"{labelled:,} of {predictions:,} predictions have labels, and {needed:,} are needed to judge")
     now = interval(metric, truth, prediction, seed=SEED)
-    error = math.hypot(now.standard_error, _float(baseline["standard_error"]))
-    earned = metric.gain(_float(baseline["value"])) - metric.gain(dummy)
+    error = math.hypot(now.standard_error, or_nan(baseline["standard_error"]))
+    earned = metric.gain(or_nan(baseline["value"])) - metric.gain(dummy)
     dummies = (
         dummy_prediction("binary", truth, labelled, prediction.shape[1])
         if prediction.ndim == 2
         else dummy_prediction("regression", truth, labelled, 0)
     )
     without = metric.bind(truth, dummies)(None)
-    worse = metric.gain(_float(baseline["value"])) - metric.gain(now.value)
+    worse = metric.gain(or_nan(baseline["value"])) - metric.gain(now.value)
     # Both: a window that is harder for any model, and one in which there is less to explain, are no fault of this one.
     lost = min(worse, earned - (metric.gain(now.value) - metric.gain(without)))
     if not all(map(math.isfinite, (error, earned, lost))) or earned <= 0:
@@ -96,7 +96,3 @@ def measure(
         baseline["value"],
         lost / earned,
     )
-
-
-def _float(value: float | None) -> float:
-    return math.nan if value is None else value

@@ -11,15 +11,14 @@ from threadpoolctl import threadpool_limits
 
 from tidemill.encoding import select
 from tidemill.stages.export import predict
-from tidemill.stages.folds import Places, TrainingSide, repeated_folds
-from tidemill.stages.metrics import Metric, dummy_prediction
+from tidemill.stages.folds import FEWEST_ROWS, Places, TrainingSide, repeated_folds
+from tidemill.stages.metrics import Metric, dummy_prediction, or_none
 from tidemill.stages.recipes import Recipe, fit
 from tidemill.stages.search import Clock
 
 ENOUGH_HELD_OUT = 200
 """So many held-out rows judge a model themselves."""
 FOLDS, REPEATS = 5, 10
-_FEWEST_ROWS = 10
 
 Array = npt.NDArray[np.float64]
 
@@ -119,7 +118,7 @@ def _fold_scores(
 
 def _answers(recipe: Recipe, learned: TrainingSide, asked: TrainingSide) -> Array | None:
     """None where there is nothing to learn from."""
-    if len(learned) < _FEWEST_ROWS or len(np.unique(learned.target)) < 2:
+    if len(learned) < FEWEST_ROWS or len(np.unique(learned.target)) < 2:
         return None
     model = fit(recipe, learned)
     said = predict(model, asked.matrix)
@@ -136,4 +135,4 @@ def _as_known_to(recipe: Recipe, rows: TrainingSide, names: Sequence[str]) -> Tr
 
 
 def _numbers(values: Sequence[float]) -> list[float | None]:
-    return [value if value == value else None for value in values]
+    return [or_none(value) for value in values]

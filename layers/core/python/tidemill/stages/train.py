@@ -19,20 +19,17 @@ from tidemill.stages.calibration import Answers, ThresholdBy, calibrate, thresho
 from tidemill.stages.estimators import most_trees
 from tidemill.stages.export import parity, predict, to_onnx
 from tidemill.stages.finish import Calibrated
-from tidemill.stages.folds import SEED, TrainingSide
+from tidemill.stages.folds import FEWEST_ROWS, SEED, TrainingSide
 from tidemill.stages.metrics import RARE_SHARE, Metric, default_metric, dummy_prediction, metric
 from tidemill.stages.parity import Parity
 from tidemill.stages.recipes import Recipe, fit
-from tidemill.stages.search import Clock, Found, Judged, Trial, kept_for_export, mean_score, search
+from tidemill.stages.search import Clock, Found, Judged, Trial, kept_for_export, search
 from tidemill.stages.spaces import Params
-
-__all__ = ["SEED", "Trained", "TrainingSide", "Trial", "choose_metric", "mean_score", "train"]
 
 _SHOWN_ROWS = 20_000
 """The export is proved, and the training score is taken, on at most so many rows."""
 _WORTH_THREADS = 50_000
 """Below so many rows, boosting's threads spend more time waiting for each other than working."""
-_FEWEST_ROWS = 10
 _SKEWED = 1.0
 """From this skewness on a regression target may be taken on a log scale."""
 
@@ -137,8 +134,8 @@ def _train(candidate: str, side: TrainingSide, spec: ModelSpec, unseen: Matrix, 
 def _check(side: TrainingSide) -> None:
     """What Prepare lets through and no candidate can learn from."""
     rows, classes = len(side), np.unique(side.target)
-    if rows < _FEWEST_ROWS:
-        raise TrainingFailed(f"there are {rows} training rows, and at least {_FEWEST_ROWS} are needed: upload more")
+    if rows < FEWEST_ROWS:
+        raise TrainingFailed(f"there are {rows} training rows, and at least {FEWEST_ROWS} are needed: upload more")
     if not np.isfinite(side.target).all():
         bad = int((~np.isfinite(side.target)).sum())
         raise TrainingFailed(f"{bad} of {rows:,} training rows have no finite target: upload these rows with one")
