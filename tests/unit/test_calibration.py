@@ -76,9 +76,22 @@ def test_more_classes_are_calibrated_by_one_slope_and_an_offset_each() -> None:
     assert len(found.sigmoid.offsets) == 3
 
 
-def test_one_fold_alone_cannot_tell() -> None:
+def test_one_small_fold_alone_cannot_tell() -> None:
     said, truth = drawn(100, 3, 1)
     assert calibrate(answers_of(said, folds=1), truth) is None
+
+
+def test_one_large_fold_is_judged_in_parts_that_did_not_make_its_sigmoid() -> None:
+    said, truth = drawn(4_000, 3, 1)
+    found = calibrate(answers_of(said, folds=1), truth)
+    assert found
+    assert found.sigmoid
+    assert found.sigmoid.slope == pytest.approx(1 / 3, abs=0.03)
+    ((places, told),) = found.answers
+    part = np.arange(len(places)) % 3 == 1
+    learned = places[~part]
+    sigmoid = Sigmoid.fit(said[learned], truth[learned].astype(np.int64))
+    np.testing.assert_allclose(told[part], sigmoid(said[places[part]]), atol=1e-4)
 
 
 def test_a_forest_of_a_rare_class_is_calibrated_after_weighing() -> None:

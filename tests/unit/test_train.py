@@ -102,7 +102,7 @@ def test_when_time_runs_out_the_best_so_far_is_trained_and_said_to_be_incomplete
 
 
 def test_a_fit_that_there_is_no_time_for_is_made_on_fewer_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search, "FIRST_ROWS", 500)
+    monkeypatch.setattr(search, "FIRST_ROWS_OF_OTHERS", 500)
     data = dataset(observations(1_000, task="binary"))
     rows = int((~data.held_out).sum())
     result = trained("linear", data, ticking(9, 2))

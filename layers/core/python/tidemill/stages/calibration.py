@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +17,8 @@ Array = npt.NDArray[np.float64]
 Answers = Sequence[tuple[Places, Array]]
 ThresholdBy = Literal["f1", "spec", "half"]
 
+_PARTS, _WORTH_PARTS = 3, 1_000
+"""One fold's answers are taken apart, if it has so many rows: a sigmoid is judged by rows that it was not fitted on."""
 _ENOUGH_ROWS = 50_000
 """For a sigmoid, which has one slope, and one offset a class."""
 
@@ -40,9 +42,21 @@ class Calibration:
 
 
 def calibrate(answers: Answers, target: Array) -> Calibration | None:
-    """None where fewer than two folds could be judged."""
-    if len(answers) < 2:
+    """None where fewer than two folds could be judged, and not a large one either."""
+    if len(answers) < 2 and sum(len(places) for places, _ in answers) < _WORTH_PARTS:
         return None
+    if len(answers) == 1:
+        ((places, said),) = answers
+        apart = [np.arange(start, len(places), _PARTS) for start in range(_PARTS)]
+        found = _cross_fitted([(places[part], said[part]) for part in apart], target)
+        joined = said.copy()
+        for part, (_, crossed) in zip(apart, found.answers, strict=True):
+            joined[part] = crossed
+        return replace(found, answers=((places, joined),))
+    return _cross_fitted(answers, target)
+
+
+def _cross_fitted(answers: Answers, target: Array) -> Calibration:
     parts = [(target[places].astype(np.int64), said) for places, said in answers]
     crossed = []
     for judged, (_, said) in enumerate(parts):

@@ -5,7 +5,15 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.model_selection import KFold, RepeatedKFold, RepeatedStratifiedKFold, StratifiedKFold, TimeSeriesSplit
+from sklearn.model_selection import (
+    KFold,
+    RepeatedKFold,
+    RepeatedStratifiedKFold,
+    ShuffleSplit,
+    StratifiedKFold,
+    StratifiedShuffleSplit,
+    TimeSeriesSplit,
+)
 
 from tidemill.encoding import Matrix
 from tidemill.schema import Schema
@@ -17,7 +25,9 @@ SEED = 20_13
 FEWEST_ROWS = 10
 """Of fewer there is nothing to learn."""
 _FOLDS, _FOLDS_OF_LITTLE = 3, 5
-_LITTLE = 2_000
+_LITTLE, _PLENTY = 2_000, 20_000
+_JUDGED = 0.2
+"""Share of the rows that judge where there are plenty: one split tells enough, for half of the time of three."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,13 @@ class TrainingSide:
 
 
 def folds(side: TrainingSide) -> Iterator[tuple[Places, Places]]:
-    """(fit, judge) row positions: forward in time where rows have a time, stratified by class otherwise."""
+    """(fit, judge) row positions: forward in time where rows have a time, stratified by class otherwise.
+
+    Of plenty of rows, and of classes that each cost as much as rows do, there is one split only.
+    """
+    if len(side) * max(len(side.schema.classes) / 2, 1) > _PLENTY:
+        yield _one_split(side)
+        return
     count = _FOLDS if len(side) > _LITTLE else _FOLDS_OF_LITTLE
     if side.moments is not None:
         order = np.argsort(side.moments, kind="stable")
@@ -64,6 +80,16 @@ def folds(side: TrainingSide) -> Iterator[tuple[Places, Places]]:
         return
     splitter = StratifiedKFold(min(count, smallest), shuffle=True, random_state=SEED)
     yield from splitter.split(side.matrix, side.target)
+
+
+def _one_split(side: TrainingSide) -> tuple[Places, Places]:
+    if side.moments is not None:
+        order = np.argsort(side.moments, kind="stable")
+        first = len(order) - round(_JUDGED * len(order))
+        return order[:first], order[first:]
+    kind = ShuffleSplit if _smallest_class(side) < 2 else StratifiedShuffleSplit
+    fit, judge = next(kind(1, test_size=_JUDGED, random_state=SEED).split(side.matrix, side.target))
+    return fit, judge
 
 
 def repeated_folds(side: TrainingSide, count: int, repeats: int) -> Iterator[tuple[Places, Places]]:

@@ -25,9 +25,15 @@ from tidemill.stages.spaces import STOPPED, Params
 
 Array = npt.NDArray[np.float64]
 
-Course = Callable[[], Iterator[tuple[int, Array]]]
-"""What is said of the rows watched after so many trees, and after more: again whenever it is called. A recipe without
-trees to find says it once, after 0."""
+
+@dataclass(frozen=True)
+class Course:
+    """`stages` has what is said of the rows watched after so many trees, and after more: again whenever it is called.
+    A recipe without trees to find says it once, after 0. `trees` were grown."""
+
+    stages: Callable[[], Iterator[tuple[int, Array]]]
+    trees: int = 0
+
 
 _PATIENCE = 3.0
 """Over the learning rate: so many trees may bring nothing before boosting stops."""
@@ -51,6 +57,13 @@ class Recipe:
             return own.build(self.estimator, self.schema, self.schema.task)
         return build(self.candidate, self.schema, self.params, SEED)
 
+    def at_most(self, trees: int) -> "Recipe":
+        """With fewer trees to find, but for the least."""
+        if self.trees is None:
+            return self
+        least, most = self.trees
+        return replace(self, trees=(least, max(min(most, trees), least)))
+
     def grown(self, trees: int) -> "Recipe":
         return replace(self, params={**self.params, STOPPED: trees}, trees=None)
 
@@ -72,7 +85,7 @@ def course(recipe: Recipe, side: TrainingSide, watched: TrainingSide) -> Course:
         model = fit(recipe, side)
         with _in_words(recipe):
             said = predict(model, watched.matrix)
-        return lambda: iter([(0, said)])
+        return Course(lambda: iter([(0, said)]))
     least, most = recipe.trees
     grown, scale = recipe.grown(most), _scale(recipe, side)
     pipeline = grown.build()
@@ -90,7 +103,7 @@ def course(recipe: Recipe, side: TrainingSide, watched: TrainingSide) -> Course:
         **_weights(recipe, side, side, "sample_weight"),
         **_weights(recipe, side, watched, "sample_weight_val"),
     )
-    return lambda: _stages(boosting, asked, scale, least, most)
+    return Course(lambda: _stages(boosting, asked, scale, least, most), boosting.n_iter_)
 
 
 @contextmanager

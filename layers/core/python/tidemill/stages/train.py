@@ -90,10 +90,10 @@ def _train(candidate: str, side: TrainingSide, spec: ModelSpec, unseen: Matrix, 
     recipes = _recipes(candidate, side, spec)
     started = seconds_left()
     found = search(recipes, side, measure, seconds_left)
-    best, judged_on = found.best, side.sample(found.best.rows)
+    best, judged_on = found.best, side.sample(found.best.drawn)
     calibration = None if side.schema.task == "regression" else calibrate(best.answers, judged_on.target)
     searched = seconds_left()
-    rows = min(len(side), max(best.rows_to_fit(searched - kept_for_export(started)), best.rows))
+    rows = _rows_in_time(best, len(side), searched - kept_for_export(started))
     model = fit(best.grown, side.sample(rows))
     fitted = seconds_left()
     if calibration and calibration.sigmoid:
@@ -131,6 +131,12 @@ def _train(candidate: str, side: TrainingSide, spec: ModelSpec, unseen: Matrix, 
     )
 
 
+def _rows_in_time(best: Judged, rows: int, seconds: float) -> int:
+    """As many as there is time for, and no fewer than the setting was judged on."""
+    share = max(seconds, 0) / max(best.seconds_to_fit(rows), 1e-9)
+    return rows if share >= 1 else max(best.rows_to_fit(share, rows), best.rows)
+
+
 def _check(side: TrainingSide) -> None:
     """What Prepare lets through and no candidate can learn from."""
     rows, classes = len(side), np.unique(side.target)
@@ -157,7 +163,7 @@ def _recipes(candidate: str, side: TrainingSide, spec: ModelSpec) -> list[Recipe
     if candidate == OWN:
         return [Recipe(OWN, side.schema, {}, estimator=spec.train.estimator or "")]
     ranges: Ranges = getattr(spec.train, candidate)
-    searched = spaces.space(candidate, ranges, rare=_has_rare_class(side), skewed=_is_skewed(side))
+    searched = spaces.space(candidate, ranges, rows=len(side), rare=_has_rare_class(side), skewed=_is_skewed(side))
     found = []
     for params in spaces.settings(searched, spec.train.trials, SEED):
         trees = None
