@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tidemill.aws import lines
 from tidemill.aws.stores import Serving
@@ -15,6 +15,10 @@ from tidemill.stages.captured import Batch, Record, batch_of, lines_of, records_
 from tidemill.stages.classes import class_name
 from tidemill.stages.rows import Row
 from tidemill.stages.serve import ServedModel, written_as
+
+if TYPE_CHECKING:
+    from tidemill.stages.contract import Contract
+    from tidemill.stages.http import Page
 
 Count = Callable[[str, float, str], None]
 Sink = Callable[[Batch], int]
@@ -95,6 +99,22 @@ class Endpoint:
             raise StoreUnavailable("the labels could not be stored: send them again")
         self.count("Labels", len(labels), name)
         return {"model": name, "accepted": len(labels)}
+
+    def contract(self, name: str) -> "Contract":
+        from tidemill.stages.contract import Contract  # noqa: PLC0415 a prediction needs none of it
+
+        model = self._champions.of(name).model
+        return Contract(name, model.version, model.schema)
+
+    def openapi(self) -> dict[str, Any]:
+        from tidemill.flows import described  # noqa: PLC0415 a prediction needs none of it
+
+        return described.openapi(self.stores, self.tell)
+
+    def docs(self) -> "Page":
+        from tidemill.reports import docs  # noqa: PLC0415 a prediction needs none of it
+
+        return docs.page()
 
     def _capture(self, batch: Batch) -> None:
         """A reply never fails because its capture did; what is lost is counted."""
