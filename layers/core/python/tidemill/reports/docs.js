@@ -15,7 +15,8 @@ function element(name, attributes = {}, ...children) {
 }
 
 const headers = (more) => (key ? { ...more, "x-api-key": key } : more);
-const number = (value) => Number(value.toPrecision(6)).toLocaleString("en-US", { maximumSignificantDigits: 6 });
+const number = (value) => Number(value.toPrecision(6))
+  .toLocaleString("en-US", { maximumSignificantDigits: 6 }).replace("-", "−");
 
 function badge(tone, text) {
   return element("span", { class: `badge ${tone}` }, text);
@@ -45,6 +46,8 @@ function accepted(field) {
     const shown = field.examples.slice(0, 12).join(", "), more = facts.categories - Math.min(12, field.examples.length);
     said.push(more > 0 ? `${shown} and ${more.toLocaleString("en-US")} more` : shown);
   }
+  if (facts.kind === "boolean") said.push("true or false");
+  if (facts.kind === "datetime") said.push("a date, as text");
   for (const mark of ["format", "decimal", "thousands", "unit"]) if (facts[mark]) said.push(`${mark} ${facts[mark]}`);
   return said.join("; ");
 }
@@ -53,8 +56,8 @@ function fields(row) {
   const lines = Object.entries(row.properties).map(([name, field]) => element(
     "tr", {},
     element("td", {}, element("span", { class: "name" }, name)),
-    element("td", { "data-is": "kind" }, field["x-tidemill"].kind),
-    element("td", { "data-is": "required" }, row.required.includes(name) ? "yes" : "no"),
+    element("td", { "data-is": "kind", class: "short" }, field["x-tidemill"].kind),
+    element("td", { "data-is": "required", class: "short" }, row.required.includes(name) ? "yes" : "no"),
     element("td", { title: field.description }, accepted(field)),
   ));
   const titles = ["field", "kind", "required", "takes"].map((title) => element("th", {}, title));

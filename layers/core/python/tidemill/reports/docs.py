@@ -1,7 +1,7 @@
 """The page behind `GET /docs`: what each model takes, and a form to try it.
 
-The page is the same for every deployment. Its script reads `openapi.json` beside it, and only ever makes text of what it
-read. The policy lets nothing run but that script, and nothing be asked but the API that served the page.
+The page is the same for every deployment. Its script reads `openapi.json` beside it, and only ever makes text of what
+it read. The policy lets nothing run but that script, and nothing be asked but the API that served the page.
 """
 
 import base64
@@ -26,6 +26,7 @@ button{font:inherit;font-size:.9rem;font-weight:600;padding:7px 20px;border:0;bo
 background:var(--accent);color:var(--paper)}
 button:disabled{opacity:.5;cursor:default}
 .send{display:flex;align-items:center;gap:16px;margin:12px 0}
+.short{white-space:nowrap}
 .name{font-weight:600;unicode-bidi:isolate}
 .key-field{max-width:340px}
 """
