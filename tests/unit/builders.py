@@ -14,14 +14,20 @@ import numpy.typing as npt
 import pandas as pd
 
 from tests.tables import csv
+from tidemill.errors import NotFound
 from tidemill.profile import merge
+from tidemill.reports import docs
 from tidemill.spec import ModelSpec, parse_spec
 from tidemill.stages import evaluate, npy
 from tidemill.stages.assemble import assemble
+from tidemill.stages.contract import Contract
 from tidemill.stages.dataset import Dataset, Part, Rows, StoredPart, gather
 from tidemill.stages.folds import TrainingSide
+from tidemill.stages.http import Page, Request, Response, respond
 from tidemill.stages.onnx_model import OnnxModel
+from tidemill.stages.openapi import document as openapi_document
 from tidemill.stages.partition import Before, Partition, make_partition
+from tidemill.stages.rows import Row
 from tidemill.stages.serve import ServedModel
 from tidemill.stages.tables import Table, open_table
 from tidemill.stages.train import Trained, train
@@ -144,6 +150,48 @@ def artifacts(data: Data, graph: bytes) -> tuple[dict[str, Any], bytes, bytes]:
 
 def served(data: Data, candidate: str = "linear") -> ServedModel:
     return ServedModel(*artifacts(data, trained(candidate, data).onnx))
+
+
+@dataclass(frozen=True)
+class Alone:
+    """The service of one model, without stores."""
+
+    served: ServedModel
+    authorization: str = "NONE"
+
+    def call(self, method: str, path: str, body: Any = None, **headers: str) -> Response:
+        """`body` as JSON, or bytes as they are."""
+        sent = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        return respond(Request(method, path, sent, "q", headers), self)
+
+    def models(self) -> list[dict[str, Any]]:
+        return [{"model": self.served.name, "version": self.served.version, "since": "2030-01-01"}]
+
+    def model(self, name: str) -> dict[str, Any]:
+        return {"model": self._known(name), "version": self.served.version, "fields": self.served.fields()}
+
+    def predict(self, name: str, rows: Sequence[Row], request: str) -> dict[str, Any]:
+        answers = self.served.predict(rows, request)
+        said = {"warnings": list(answers.warnings)} if answers.warnings else {}
+        known = {"model": self._known(name), "version": self.served.version}
+        return known | {"predictions": answers.to_json()} | said
+
+    def label(self, name: str, labels: Sequence[Row], _request: str) -> dict[str, Any]:
+        return {"model": self._known(name), "accepted": len(labels)}
+
+    def contract(self, name: str) -> Contract:
+        return Contract(self._known(name), self.served.version, self.served.schema)
+
+    def openapi(self) -> dict[str, Any]:
+        return openapi_document([self.contract(self.served.name)], self.authorization)
+
+    def docs(self) -> Page:
+        return docs.page()
+
+    def _known(self, name: str) -> str:
+        if name != self.served.name:
+            raise NotFound(f"model {name!r} does not exist, or has no champion yet")
+        return name
 
 
 def words(document: Mapping[str, Any]) -> str:
