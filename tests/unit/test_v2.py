@@ -73,7 +73,7 @@ def test_a_column_may_be_flat_or_nested(binary: Alone) -> None:
     flat = infer(binary, {"inputs": tensors()})
     nested = [tensor(name, kind, [[value] for value in data], [2, 1]) for name, (kind, data) in GOOD.items()]
     assert infer(binary, {"inputs": nested}) == flat
-    assert infer(binary, {"inputs": [tensor(name, *said, [2, 1]) for name, said in GOOD.items()]}) == flat
+    assert infer(binary, {"inputs": [tensor(name, kind, data, [2, 1]) for name, (kind, data) in GOOD.items()]}) == flat
 
 
 def test_nan_as_numpy_writes_it_is_a_missing_number(binary: Alone) -> None:

@@ -122,7 +122,7 @@ def example(schema: Schema) -> dict[str, Any]:
 
 
 def _field(column: Column) -> Node:
-    facts = {"kind": column.kind, "role": column.role}
+    facts: Node = {"kind": column.kind, "role": column.role}
     if column.role != "feature":
         return {"description": _ROLES[column.role], "x-tidemill": facts | written_as(column)}
     node: Node = {"type": _types(column), "description": " ".join(_SENTENCES[column.kind](column))}

@@ -225,7 +225,7 @@ _SHAPE = _list({"type": "integer"})
 _TENSOR = _object({"name": _TEXT, "datatype": _TEXT, "shape": _SHAPE}, {"parameters": _ANY_OBJECT})
 _DATA = {"type": "array", "description": "Flat, or nested as the shape says; null, or NaN as NumPy writes it: missing."}
 _INPUT = _object({"name": _TEXT, "datatype": _TEXT, "shape": _SHAPE, "data": _DATA}, {"parameters": _ANY_OBJECT})
-_GENERAL_SCHEMAS: Mapping[str, Node] = {
+_GENERAL_SCHEMAS: dict[str, Node] = {
     "Health": _object({"status": {"const": "ok"}}),
     "Models": _object({"models": _list(_ref("ListedModel"))}),
     "ListedModel": _object(

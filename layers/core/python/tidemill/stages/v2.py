@@ -194,7 +194,9 @@ def _tensor(place: int, tensor: Any) -> tuple[str, list[Any]]:
     """Name and values, one of each row; raises ValueError with what is wrong."""
     if not isinstance(tensor, dict) or not isinstance(tensor.get("name"), str):
         raise ValueError(f"inputs[{place}] must be an object with a name, shape, datatype and data")
-    name, shape, datatype, data = tensor["name"], tensor.get("shape"), tensor.get("datatype"), tensor.get("data")
+    name: str = tensor["name"]
+    shape: Any = tensor.get("shape")
+    datatype, data = tensor.get("datatype"), tensor.get("data")
     if not isinstance(datatype, str) or datatype not in _DATATYPES:
         raise ValueError(f"input {name!r}: datatype {datatype!r} is none of {', '.join(_DATATYPES)}")
     if not isinstance(data, list):
