@@ -8,7 +8,7 @@ READY := .venv/.ready
 .PHONY: help setup test static unit integration infra e2e fuzz bench-prepare bench-train bench-train-memory bench-gate bench-serve v2-client demo layers lock upgrade audit nag snapshot sbom clean
 
 help: ## Say what can be made
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: $(READY) ## Install everything into .venv, the `tidemill` command too
 
