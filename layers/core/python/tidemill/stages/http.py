@@ -195,11 +195,11 @@ def _only(request: Request, method: str) -> None:
         raise _WrongMethod(request.method, method)
 
 
-def refuse_constant(name: str) -> NoReturn:
+def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a JSON number")
 
 
-def _body(request: Request, constant: Callable[[str], None] = refuse_constant) -> Mapping[str, Any]:
+def _body(request: Request, constant: Callable[[str], None] = _refuse_constant) -> Mapping[str, Any]:
     if len(request.body) > LARGEST_BODY:
         raise TooLarge(
             f"the body has {len(request.body):,} bytes, and {LARGEST_BODY:,} is the limit: send fewer rows a call"
