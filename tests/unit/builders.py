@@ -19,6 +19,7 @@ from tidemill.spec import ModelSpec, parse_spec
 from tidemill.stages import evaluate, npy
 from tidemill.stages.assemble import assemble
 from tidemill.stages.dataset import Dataset, Part, Rows, StoredPart, gather
+from tidemill.stages.explain import REFERENCES, draw
 from tidemill.stages.folds import TrainingSide
 from tidemill.stages.onnx_model import OnnxModel
 from tidemill.stages.partition import Before, Partition, make_partition
@@ -140,6 +141,13 @@ def artifacts(data: Data, graph: bytes) -> tuple[dict[str, Any], bytes, bytes]:
         },
     }
     return manifest, graph, golden
+
+
+def references(data: Data, manifest: dict[str, Any]) -> bytes:
+    """references.npy, whose digest the manifest gets."""
+    drawn = draw(data.matrix, ~data.held_out)
+    manifest["digests"][REFERENCES] = hashlib.sha256(drawn).hexdigest()
+    return drawn
 
 
 def served(data: Data, candidate: str = "linear") -> ServedModel:

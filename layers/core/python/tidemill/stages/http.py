@@ -7,7 +7,7 @@ from typing import Any, NoReturn, Protocol
 
 from tidemill.errors import InvalidRequest, InvalidSpec, NotFound, TooLarge
 from tidemill.names import model_name
-from tidemill.stages.rows import Row
+from tidemill.stages.rows import Row, shown
 from tidemill.stages.serve import MOST_ROWS, InvalidRows
 
 LARGEST_BODY = 4_000_000
@@ -38,7 +38,7 @@ class Service(Protocol):
 
     def models(self) -> list[dict[str, Any]]: ...
     def model(self, name: str) -> dict[str, Any]: ...
-    def predict(self, name: str, rows: Sequence[Row], request: str) -> dict[str, Any]: ...
+    def predict(self, name: str, rows: Sequence[Row], request: str, *, explain: bool) -> dict[str, Any]: ...
     def label(self, name: str, labels: Sequence[Row], request: str) -> dict[str, Any]: ...
 
 
@@ -95,8 +95,9 @@ def _route(request: Request, service: Service) -> tuple[int, Mapping[str, Any]]:
             return 200, service.model(model_name(name))
         case ["models", name, "predict"]:
             _only(request, "POST")
-            rows = _list_of(_body(request), "rows", MOST_ROWS)
-            return 200, service.predict(model_name(name), rows, request.id)
+            body = _body(request)
+            rows = _list_of(body, "rows", MOST_ROWS)
+            return 200, service.predict(model_name(name), rows, request.id, explain=_flag(body, "explain"))
         case ["models", name, "labels"]:
             _only(request, "POST")
             labels = _list_of(_body(request), "labels", MOST_ROWS)
@@ -142,6 +143,13 @@ def _list_of(document: Mapping[str, Any], name: str, most: int) -> Sequence[Row]
         return entries
     wrong = next(i for i, entry in enumerate(entries) if not isinstance(entry, dict))
     raise InvalidRequest(f"{name}[{wrong}] must be a JSON object, not {type(entries[wrong]).__name__}")
+
+
+def _flag(document: Mapping[str, Any], name: str) -> bool:
+    value = document.get(name, False)
+    if not isinstance(value, bool):
+        raise InvalidRequest(f"{name!r} must be true or false, not {shown(value)}")
+    return value
 
 
 def _refuse_constant(constant: str) -> NoReturn:

@@ -26,7 +26,7 @@ _MOST_PROBLEMS = 100
 class Answers:
     """Column by column, each as long as the request had rows; `shares` are of `classes`, None for regression.
 
-    `columns` has what was sent, as far as the model knows it and it may be captured.
+    `columns` has what was sent, as far as the model knows it and it may be captured; `matrix` is what the graph took.
     """
 
     ids: Sequence[str]
@@ -35,6 +35,7 @@ class Answers:
     shares: Sequence[Sequence[float]] | None
     columns: Columns
     warnings: Sequence[str]
+    matrix: Matrix
 
     def to_json(self) -> list[dict[str, Any]]:
         """Each row's reply, in the shape of the HTTP contract."""
@@ -68,6 +69,7 @@ class ServedModel:
         self.schema = Schema.from_json(manifest["schema"])
         self._read = RowReader(self.schema)
         self._graph = OnnxModel(graph)
+        self.digests: Mapping[str, str] = manifest["digests"]
         self._classes = [class_value(name, self.schema.target) for name in self.schema.classes]
         self._threshold: float | None = manifest.get("threshold")
         # A version of before there was a choice has all captured.
@@ -89,7 +91,7 @@ class ServedModel:
         predictions, shares = self._decide(matrix)
         ids = self._ids(columns, len(rows), new_id)
         kept = {name: values for name, values in columns.items() if name not in self._not_captured}
-        return Answers(ids, predictions, self.schema.classes, shares, kept, notes.sentences())
+        return Answers(ids, predictions, self.schema.classes, shares, kept, notes.sentences(), matrix)
 
     def answer(self, matrix: Matrix) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64] | None]:
         """Of encoded rows what `predict` answers: the values, of classes (n, classes), and the places of the answers
