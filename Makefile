@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup test static unit integration infra e2e fuzz bench-prepare bench-train bench-train-memory bench-gate bench-serve demo layers lock upgrade audit nag snapshot sbom clean
+.PHONY: help setup test static unit integration infra e2e fuzz bench-prepare bench-train bench-train-memory bench-gate bench-serve bench-explain demo layers lock upgrade audit nag snapshot sbom clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ fuzz: setup ## Two thousand damaged files through Prepare (some minutes)
 
 bench-serve: setup ## Serve against the usual ways, side by side (some minutes; ARGS="--quick cold warm" is less)
 	@$(BIN)/python -m tests.bench.serve $(ARGS)
+
+bench-explain: setup ## Explanations against exact Shapley values, and what a row costs (some minutes)
+	@$(BIN)/python -m tests.bench.explain
 
 bench-prepare: setup ## Prepare against pandas, side by side, and its peak memory (some minutes)
 	@$(BIN)/python -m tests.bench.prepare
