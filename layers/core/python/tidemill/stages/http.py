@@ -1,6 +1,7 @@
 """The HTTP contract: routes, bodies, statuses; errors as problem+json (RFC 9457). No AWS."""
 
 import json
+from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
@@ -18,12 +19,13 @@ _TITLES = {400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 413:
 
 @dataclass(frozen=True)
 class Request:
-    """`path` without the stage; `id` is unique a request."""
+    """`path` without the stage; `body` as API Gateway hands it on; `id` is unique a request."""
 
     method: str
     path: str
-    body: bytes
+    body: str
     id: str
+    is_base64: bool = False
 
 
 @dataclass(frozen=True)
@@ -114,21 +116,35 @@ def _only(request: Request, method: str) -> None:
 
 
 def _body(request: Request) -> Mapping[str, Any]:
-    if len(request.body) > LARGEST_BODY:
-        raise TooLarge(
-            f"the body has {len(request.body):,} bytes, and {LARGEST_BODY:,} is the limit: send fewer rows a call"
-        )
-    if not request.body:
+    data = _bytes(request)
+    if len(data) > LARGEST_BODY:
+        raise TooLarge(f"the body has {len(data):,} bytes, and {LARGEST_BODY:,} is the limit: send fewer rows a call")
+    if not data:
         raise InvalidRequest("the body is empty: send a JSON object")
     try:
-        document = json.loads(request.body, parse_constant=_refuse_constant)
-    except ValueError as error:
+        # Not as bytes: those may be UTF-16 for the parser, which then lets halves of characters through.
+        text = data.decode("utf-8-sig")
+        document = json.loads(text, parse_constant=_refuse_constant)
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"the body is not UTF-8, from byte {error.start} on") from None
+    except json.JSONDecodeError as error:
         raise InvalidRequest(f"the body is not valid JSON: {error}") from None
-    if b"\\u" in request.body:
+    except ValueError:
+        raise InvalidRequest("the body has a whole number of more digits than can be read") from None
+    if "\\u" in text:
         _check_text(document)
     if not isinstance(document, dict):
         raise InvalidRequest(f"the body must be a JSON object, not {type(document).__name__}")
     return document
+
+
+def _bytes(request: Request) -> bytes:
+    try:
+        return b64decode(request.body) if request.is_base64 else request.body.encode()
+    except UnicodeEncodeError as error:
+        raise _half_a_character(error) from None
+    except ValueError as error:
+        raise InvalidRequest(f"the body is not the base64 that it is said to be: {error}") from None
 
 
 def _list_of(document: Mapping[str, Any], name: str, most: int) -> Sequence[Row]:
@@ -153,7 +169,7 @@ def _flag(document: Mapping[str, Any], name: str) -> bool:
 
 
 def _refuse_constant(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not a JSON number")
+    raise InvalidRequest(f"the body is not valid JSON: {constant} is no number there")
 
 
 def _check_text(document: object) -> None:
@@ -161,5 +177,9 @@ def _check_text(document: object) -> None:
     try:
         json.dumps(document, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
-        half = error.object[error.start : error.start + 1]
-        raise InvalidRequest(f"the body is not valid text: {half!r} is half of a character") from None
+        raise _half_a_character(error) from None
+
+
+def _half_a_character(error: UnicodeEncodeError) -> InvalidRequest:
+    half = error.object[error.start : error.start + 1]
+    return InvalidRequest(f"the body is not valid text: {half!r} is half of a character")
