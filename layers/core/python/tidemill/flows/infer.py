@@ -13,7 +13,7 @@ from tidemill.flows.captures import Captures
 from tidemill.flows.champions import Champions, Served, Start, start_thread
 from tidemill.stages.captured import Batch, Record, batch_of, lines_of, records_of
 from tidemill.stages.classes import class_name
-from tidemill.stages.rows import Row
+from tidemill.stages.rows import Row, quoted
 from tidemill.stages.serve import Answers, ServedModel, written_as
 
 Count = Callable[[str, float, str], None]
@@ -158,5 +158,5 @@ def _label_problems(place: int, entry: Row, model: ServedModel) -> list[str]:
             problems.append(f"labels[{place}].label must be a number, as {schema.target.name!r} is")
     elif class_name(label, schema.target) not in schema.classes:
         known = ", ".join(schema.classes[:10])
-        problems.append(f"labels[{place}].label must be one of {known}, not {label!r}")
+        problems.append(f"labels[{place}].label must be one of {known}, not {quoted(label)}")
     return problems

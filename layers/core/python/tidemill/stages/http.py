@@ -8,7 +8,7 @@ from typing import Any, NoReturn, Protocol
 
 from tidemill.errors import InvalidRequest, InvalidSpec, NotFound, TooLarge
 from tidemill.names import model_name
-from tidemill.stages.rows import Row, shown
+from tidemill.stages.rows import Row, quoted, shown
 from tidemill.stages.serve import MOST_ROWS, InvalidRows
 
 LARGEST_BODY = 4_000_000
@@ -151,7 +151,7 @@ def _list_of(document: Mapping[str, Any], name: str, most: int) -> Sequence[Row]
     entries = document.get(name)
     unknown = sorted(set(document) - {name})
     if not isinstance(entries, list) or not entries:
-        hint = f" (it has {', '.join(map(repr, unknown[:5]))})" if unknown else ""
+        hint = f" (it has {', '.join(map(quoted, unknown[:5]))})" if unknown else ""
         raise InvalidRequest(f"the body must have {name!r}, a list with at least one object{hint}")
     if len(entries) > most:
         raise TooLarge(f"{len(entries):,} {name}, and {most:,} is the limit of one call: send them in chunks")

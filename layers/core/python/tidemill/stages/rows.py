@@ -26,6 +26,8 @@ class Notes:
 
     problems: list[dict[str, Any]] = field(default_factory=list)
     warnings: dict[str, int] = field(default_factory=dict)
+    untold: int = 0
+    """Warnings beyond those that are told anyway."""
 
     def problem(self, row: int, name: str, expected: str, got: str) -> None:
         self.problems.append({"row": row, "field": name, "expected": expected, "got": got})
@@ -35,7 +37,7 @@ class Notes:
 
     def sentences(self) -> list[str]:
         counted = [f"{text} ({count} rows)" if count > 1 else text for text, count in self.warnings.items()]
-        hidden = len(counted) - _MOST_WARNINGS
+        hidden = len(counted) + self.untold - _MOST_WARNINGS
         return counted[:_MOST_WARNINGS] + ([f"and {hidden} more warnings"] if hidden > 0 else [])
 
 
@@ -61,9 +63,11 @@ class RowReader:
 
     def _columns(self, rows: Sequence[Row], notes: Notes) -> Columns:
         named = set().union(*rows)
-        for name in sorted(named.difference(self._known)):
-            unknown = f"field {name!r} is not known to the model and was ignored"
-            notes.warn(unknown, sum(name in row for row in rows))
+        unknown = sorted(named.difference(self._known))
+        for name in unknown[:_MOST_WARNINGS]:
+            warning = f"field {quoted(name)} is not known to the model and was ignored"
+            notes.warn(warning, sum(name in row for row in rows))
+        notes.untold += len(unknown[_MOST_WARNINGS:])
         return {name: _values(name, get, rows) for name, get in self._known.items() if name in named}
 
 
@@ -181,5 +185,14 @@ def _outside(column: Column) -> str:
 
 
 def shown(raw: object) -> str:
-    text = json.dumps(raw, default=str)
+    """A value that was sent, as JSON."""
+    return _cut(json.dumps(raw, default=str))
+
+
+def quoted(sent: object) -> str:
+    """A name that was sent, or what stands in a sentence for one."""
+    return _cut(repr(sent))
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= 60 else f"{text[:60]}…"
