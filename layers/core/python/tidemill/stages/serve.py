@@ -13,12 +13,16 @@ from tidemill.encoding import Matrix
 from tidemill.errors import InvalidRequest, ModelIncompatible, TooLarge
 from tidemill.limits import MOST_SHARES
 from tidemill.schema import Column, Schema
+from tidemill.stages.captured import as_json
 from tidemill.stages.classes import class_value
 from tidemill.stages.onnx_model import OnnxModel
 from tidemill.stages.rows import Columns, Notes, Row, RowReader
 
 GOLDEN_TOLERANCE = 1e-5
 MOST_ROWS = 10_000
+MOST_OF_IDS = 3_000_000
+"""Bytes of a reply, of the 6 MB that a Lambda may answer: one character of an id may take 14 of them."""
+_SHORT_IDS = 200_000
 _MOST_PROBLEMS = 100
 
 
@@ -90,6 +94,7 @@ class ServedModel:
             raise InvalidRows(notes.problems)
         predictions, shares = self._decide(matrix)
         ids = self._ids(columns, len(rows), new_id)
+        _check_size(ids)
         kept = {name: values for name, values in columns.items() if name not in self._not_captured}
         return Answers(ids, predictions, self.schema.classes, shares, kept, notes.sentences(), matrix)
 
@@ -142,6 +147,18 @@ class InvalidRows(InvalidRequest):
         self.fields = ordered[:_MOST_PROBLEMS]
         names = list(dict.fromkeys(str(entry["field"]) for entry in ordered))
         super().__init__(f"{len(fields)} values cannot be used, in {', '.join(map(repr, names[:20]))}")
+
+
+def _check_size(ids: Sequence[str]) -> None:
+    """As the reply has them: JSON, in which Lambda makes a text of JSON."""
+    if sum(map(len, ids)) <= _SHORT_IDS:
+        return
+    size = len(as_json(as_json(ids)))
+    if size > MOST_OF_IDS:
+        raise TooLarge(
+            f"the rows' ids alone are {size:,} bytes of the reply, and {MOST_OF_IDS:,} is the limit: send fewer rows a "
+            "call, or shorter ids"
+        )
 
 
 def _is_id(value: object) -> bool:
