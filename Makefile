@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup test static unit integration infra e2e fuzz bench-prepare bench-train bench-train-memory bench-gate bench-serve bench-explain demo layers lock upgrade audit nag snapshot sbom clean
+.PHONY: help setup test static unit integration infra e2e fuzz fuzz-serve bench-prepare bench-train bench-train-memory bench-gate bench-serve bench-explain demo layers lock upgrade audit nag snapshot sbom clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -37,6 +37,9 @@ e2e: setup ## The whole loop on the local cloud, and the CDK CLI against it
 
 fuzz: setup ## Two thousand damaged files through Prepare (some minutes)
 	@FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest tests/fuzz
+
+fuzz-serve: setup ## Ten thousand requests of all kinds through the handler of infer (some minutes)
+	@$(BIN)/python -m tests.fuzz.serve $(ARGS)
 
 bench-serve: setup ## Serve against the usual ways, side by side (some minutes; ARGS="--quick cold warm" is less)
 	@$(BIN)/python -m tests.bench.serve $(ARGS)
