@@ -16,7 +16,15 @@ ROW: Mapping[str, Any] = {
 }  # fmt: skip
 """Of the model that is fuzzed: id, time, a number, a boolean, a date, two categories, a number as text, and a column
 that is left out."""
-FEATURES = ("size", "flag", "day", "colour", "town", "price")
+USUAL: Mapping[str, Sequence[Any]] = {
+    "key": ["k-2", 7, None, "", "é", "😀" * 50],
+    "size": [1, 2.5, -3e5, 3e38, 1e-40, None, "NA"],
+    "flag": ["yes", "F", False, None, " on "],
+    "day": ["2024-03-01", "2024-12-31T23:59:59.999999+02:00", None, "n/a"],
+    "colour": ["red", " green ", "mauve", "RED", None, "e\u0301", "\u200b"],
+    "price": [5, "-7 €", "1.234.567,8 €", ",5"],
+}
+"""What is answered, though some of it with a warning."""
 
 
 @dataclass(frozen=True)
@@ -284,16 +292,20 @@ NAMES = st.sampled_from([*ROW]) | st.text(st.characters(exclude_categories=()), 
 
 @st.composite
 def rows_sent(draw: st.DrawFn) -> Any:
-    """Mostly of a row that is as it should be."""
-    row = dict(ROW) if draw(st.integers(0, 9)) else {}
-    for name in draw(st.lists(NAMES, max_size=3)):
-        if draw(st.booleans()):
-            row[name] = draw(VALUES)
-        else:
-            row.pop(name, None)
-    if not draw(st.integers(0, 19)):
+    """Mostly as they should be, or with one value that is not."""
+    row = dict(ROW)
+    for name in draw(st.lists(st.sampled_from([*USUAL]), max_size=4)):
+        row[name] = draw(st.sampled_from(USUAL[name]))
+    chance = draw(st.integers(0, 19))
+    if chance == 0:
         return draw(VALUES)
-    return Pairs([*row.items(), *row.items()]) if not draw(st.integers(0, 9)) else row
+    if chance < 9:
+        row[draw(NAMES)] = draw(VALUES)
+    if chance == 10:
+        return Pairs([*row.items(), *row.items()])
+    for name in draw(st.lists(st.sampled_from([*ROW]), max_size=2)) if chance > 15 else ():
+        row.pop(name, None)
+    return row
 
 
 @st.composite
@@ -311,19 +323,19 @@ def damaged(draw: st.DrawFn, body: str) -> str | bytes:
         lambda: body.encode(draw(st.sampled_from(["utf-16", "utf-32", "utf-8-sig"])), errors="surrogatepass"),
         lambda: data,
     )  # fmt: skip
-    chosen = draw(st.integers(0, 3 * len(ways)))
+    chosen = draw(st.integers(0, 8 * len(ways)))
     return ways[chosen]() if chosen < len(ways) else body
 
 
 @st.composite
 def events(draw: st.DrawFn) -> Event:
-    kind = draw(st.sampled_from(["rows", "rows", "rows", "labels", "anything"]))
-    model = draw(st.sampled_from(["two", "two", "number", "nobody"]))
+    kind = draw(st.sampled_from([*["rows"] * 7, *["labels"] * 2, "anything"]))
+    model = draw(st.sampled_from([*["two"] * 6, *["number"] * 3, "nobody"]))
     path, method = f"/models/{model}/predict", "POST"
     if kind == "rows":
         body: Any = {"rows": draw(st.lists(rows_sent(), max_size=4))}
         if draw(st.booleans()):
-            body["explain"] = draw(st.booleans() | VALUES)
+            body["explain"] = draw(VALUES) if not draw(st.integers(0, 4)) else draw(st.booleans())
     elif kind == "labels":
         path = f"/models/{model}/labels"
         entry = st.fixed_dictionaries({"id": VALUES, "label": st.sampled_from(["yes", "no", 5.5]) | VALUES})
@@ -332,7 +344,7 @@ def events(draw: st.DrawFn) -> Event:
         body = draw(VALUES)
     if isinstance(body, dict) and not draw(st.integers(0, 9)):
         body = {**body, draw(NAMES): draw(VALUES)}
-    if not draw(st.integers(0, 9)):
+    if not draw(st.integers(0, 19)):
         path, method = draw(st.sampled_from(PATHS)), draw(st.sampled_from(METHODS))
     facts = {"isBase64Encoded": True} if not draw(st.integers(0, 29)) else {}
     return event(draw(damaged(written(body))), path, method, **facts)

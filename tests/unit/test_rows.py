@@ -125,3 +125,19 @@ def test_unknown_fields_cost_the_same_whichever_rows_have_them() -> None:
 
     RowReader(SCHEMA)([Counting(GOOD, **{f"f{i}": 1}) for i in range(1_000)], Notes())
     assert Counting.asked <= 20 * 1_000
+
+
+def test_of_a_column_no_more_problems_are_found_than_are_told() -> None:
+    """10,000 rows of nothing, for a model of 400 columns, are a small body; four million problems are not."""
+    notes = Notes()
+    RowReader(SCHEMA)([GOOD, *[{}] * 10_000, {**GOOD, "size": "x"}], notes)
+    assert [entry["row"] for entry in notes.problems if entry["field"] == "plan"] == [*range(1, 101)]
+    assert len(notes.problems) == 200
+    assert notes.more
+
+
+def test_few_problems_are_all_found() -> None:
+    notes = Notes()
+    RowReader(SCHEMA)([GOOD, {}, GOOD], notes)
+    assert [(entry["row"], entry["field"]) for entry in notes.problems] == [(1, "size"), (1, "plan")]
+    assert not notes.more

@@ -13,6 +13,8 @@ import numpy as np
 from tidemill.encoding import LARGEST, MISSING, NULL_WORDS, Matrix, Value, read_value, value_encoder
 from tidemill.schema import Column, Schema
 
+MOST_PROBLEMS = 100
+"""Of a request are told; so of a column no more need be found."""
 _MOST_WARNINGS = 20
 _NAN = float("nan")
 _NUMBERS, _BOOLEANS = frozenset({int, float}), frozenset({bool})
@@ -22,9 +24,10 @@ Row = Mapping[str, Any]
 
 @dataclass
 class Notes:
-    """Problems refuse the request; warnings are told beside the answer."""
+    """Problems refuse the request; warnings are told beside the answer. `more`: not all problems were looked for."""
 
     problems: list[dict[str, Any]] = field(default_factory=list)
+    more: bool = False
     warnings: dict[str, int] = field(default_factory=dict)
     untold: int = 0
     """Warnings beyond those that are told anyway."""
@@ -59,6 +62,8 @@ class RowReader:
         places: list[Sequence[float]] = []
         for name, read in self._readers:
             places.extend(read(columns.get(name) or [None] * len(rows), rows, notes))
+        if notes.more:
+            return columns, np.empty((0, 0), dtype=np.float32)
         return columns, np.ascontiguousarray(np.array(places, dtype=np.float32).T)
 
     def _columns(self, rows: Sequence[Row], notes: Notes) -> Columns:
@@ -141,7 +146,11 @@ def _one_by_one(column: Column) -> Reader:
 
     def read(values: list[Any], rows: Sequence[Row], notes: Notes) -> Sequence[Sequence[float]]:
         encoded = []
+        last = len(notes.problems) + MOST_PROBLEMS
         for number, raw in enumerate(values):
+            if len(notes.problems) == last:
+                notes.more = True
+                break
             try:
                 value = read_value(column, raw)
             except ValueError as error:

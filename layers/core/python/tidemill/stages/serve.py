@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -16,14 +17,13 @@ from tidemill.schema import Column, Schema
 from tidemill.stages.captured import as_json
 from tidemill.stages.classes import class_value
 from tidemill.stages.onnx_model import OnnxModel
-from tidemill.stages.rows import Columns, Notes, Row, RowReader
+from tidemill.stages.rows import MOST_PROBLEMS, Columns, Notes, Row, RowReader
 
 GOLDEN_TOLERANCE = 1e-5
 MOST_ROWS = 10_000
 MOST_OF_IDS = 3_000_000
 """Bytes of a reply, of the 6 MB that a Lambda may answer: one character of an id may take 14 of them."""
 _SHORT_IDS = 200_000
-_MOST_PROBLEMS = 100
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class ServedModel:
         notes = Notes()
         columns, matrix = self._read(rows, notes)
         if notes.problems:
-            raise InvalidRows(notes.problems)
+            raise InvalidRows(notes)
         predictions, shares = self._decide(matrix)
         ids = self._ids(columns, len(rows), new_id)
         _check_size(ids)
@@ -142,11 +142,12 @@ class ServedModel:
 class InvalidRows(InvalidRequest):
     """`fields`: one entry a bad value, `{"row", "field", "expected", "got"}`; rows count from 0."""
 
-    def __init__(self, fields: Sequence[Mapping[str, Any]]) -> None:
-        ordered = sorted(fields, key=lambda entry: int(entry["row"]))
-        self.fields = ordered[:_MOST_PROBLEMS]
+    def __init__(self, notes: Notes) -> None:
+        ordered = sorted(notes.problems, key=itemgetter("row"))
+        self.fields: Sequence[Mapping[str, Any]] = ordered[:MOST_PROBLEMS]
         names = list(dict.fromkeys(str(entry["field"]) for entry in ordered))
-        super().__init__(f"{len(fields)} values cannot be used, in {', '.join(map(repr, names[:20]))}")
+        count = f"{'at least ' if notes.more else ''}{len(ordered)}"
+        super().__init__(f"{count} values cannot be used, in {', '.join(map(repr, names[:20]))}")
 
 
 def _check_size(ids: Sequence[str]) -> None:
