@@ -3,7 +3,6 @@
 Only what the first reply needs is imported: docs/decisions/0009 has what each import costs.
 """
 
-import base64
 from functools import cache
 from typing import Any
 
@@ -36,10 +35,14 @@ def handler(event: Event, _context: Any) -> dict[str, Any]:
 
 
 def _request(event: Event) -> Request:
-    raw = event.get("body") or ""
-    body = base64.b64decode(raw) if event.get("isBase64Encoded") else raw.encode()
-    headers = event.get("headers") or {}
-    return Request(event["httpMethod"], event["path"], body, event["requestContext"]["requestId"], headers)
+    return Request(
+        event["httpMethod"],
+        event["path"],
+        event.get("body") or "",
+        event["requestContext"]["requestId"],
+        bool(event.get("isBase64Encoded")),
+        event.get("headers") or {},
+    )
 
 
 def _reply(response: Response) -> dict[str, Any]:

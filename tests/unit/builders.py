@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
@@ -22,6 +23,7 @@ from tidemill.stages import evaluate, npy
 from tidemill.stages.assemble import assemble
 from tidemill.stages.contract import Contract
 from tidemill.stages.dataset import Dataset, Part, Rows, StoredPart, gather
+from tidemill.stages.explain import REFERENCES, draw
 from tidemill.stages.folds import TrainingSide
 from tidemill.stages.http import Page, Request, Response, respond
 from tidemill.stages.onnx_model import OnnxModel
@@ -148,6 +150,13 @@ def artifacts(data: Data, graph: bytes) -> tuple[dict[str, Any], bytes, bytes]:
     return manifest, graph, golden
 
 
+def references(data: Data, manifest: dict[str, Any]) -> bytes:
+    """references.npy, whose digest the manifest gets."""
+    drawn = draw(data.matrix, ~data.held_out)
+    manifest["digests"][REFERENCES] = hashlib.sha256(drawn).hexdigest()
+    return drawn
+
+
 def served(data: Data, candidate: str = "linear") -> ServedModel:
     return ServedModel(*artifacts(data, trained(candidate, data).onnx))
 
@@ -160,9 +169,10 @@ class Alone:
     authorization: str = "NONE"
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> Response:
-        """`body` as JSON, or bytes as they are."""
-        sent = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
-        return respond(Request(method, path, sent, "q", headers), self)
+        """`body` as JSON; bytes as API Gateway hands on what it takes for binary."""
+        binary = isinstance(body, bytes)
+        sent = b64encode(body).decode() if binary else "" if body is None else json.dumps(body)
+        return respond(Request(method, path, sent, "q", binary, headers), self)
 
     def models(self) -> list[dict[str, Any]]:
         return [{"model": self.served.name, "version": self.served.version, "since": "2030-01-01"}]
@@ -170,7 +180,7 @@ class Alone:
     def model(self, name: str) -> dict[str, Any]:
         return {"model": self._known(name), "version": self.served.version, "fields": self.served.fields()}
 
-    def predict(self, name: str, rows: Sequence[Row], request: str) -> dict[str, Any]:
+    def predict(self, name: str, rows: Sequence[Row], request: str, *, explain: bool) -> dict[str, Any]:
         answers = self.served.predict(rows, request)
         said = {"warnings": list(answers.warnings)} if answers.warnings else {}
         known = {"model": self._known(name), "version": self.served.version}

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Lock, Thread
+from typing import TYPE_CHECKING
 
 from tidemill.aws.objects import Objects
 from tidemill.aws.paths import version_prefix
@@ -17,6 +18,9 @@ from tidemill.aws.registry import Champion
 from tidemill.aws.stores import Serving
 from tidemill.errors import ModelIncompatible, NotFound, TidemillError
 from tidemill.stages.serve import ServedModel
+
+if TYPE_CHECKING:
+    from tidemill.stages.explain import Explainer
 
 FRESH = 5.0
 STALE = 60.0
@@ -32,7 +36,8 @@ def start_thread(work: Callable[[], object]) -> None:
 
 @dataclass
 class Served:
-    """One model as it answers. `degraded` says why it may not be the champion; empty where it is."""
+    """One model as it answers. `degraded` says why it may not be the champion; empty where it is. `explainer` is there
+    from the first explanation on."""
 
     champion: Champion
     model: ServedModel
@@ -40,6 +45,7 @@ class Served:
     looked: datetime
     degraded: str = ""
     looking: bool = False
+    explainer: "Explainer | None" = None
 
 
 @dataclass

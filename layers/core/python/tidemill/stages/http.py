@@ -1,14 +1,15 @@
 """The HTTP contract: routes, bodies, statuses; errors as problem+json (RFC 9457). No AWS."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from base64 import b64decode
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tidemill.errors import InvalidRequest, InvalidSpec, NotFound, TooLarge
 from tidemill.names import model_name
 from tidemill.stages.captured import as_json
-from tidemill.stages.rows import Row
+from tidemill.stages.rows import Row, quoted, shown
 from tidemill.stages.serve import MOST_ROWS, InvalidRows
 
 if TYPE_CHECKING:
@@ -22,12 +23,14 @@ _TITLES = {400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 413:
 
 @dataclass(frozen=True)
 class Request:
-    """`path` without the stage; `id` is unique a request; `headers` in whatever case they came."""
+    """`path` without the stage; `body` as API Gateway hands it on; `id` is unique a request; `headers` in whatever case
+    they came."""
 
     method: str
     path: str
-    body: bytes
+    body: str
     id: str
+    is_base64: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -61,7 +64,7 @@ class Service(Protocol):
 
     def models(self) -> list[dict[str, Any]]: ...
     def model(self, name: str) -> dict[str, Any]: ...
-    def predict(self, name: str, rows: Sequence[Row], request: str) -> dict[str, Any]: ...
+    def predict(self, name: str, rows: Sequence[Row], request: str, *, explain: bool) -> dict[str, Any]: ...
     def label(self, name: str, labels: Sequence[Row], request: str) -> dict[str, Any]: ...
     def contract(self, name: str) -> "Contract": ...
     def openapi(self) -> dict[str, Any]: ...
@@ -131,8 +134,9 @@ def _route(request: Request, service: Service) -> tuple[int, Mapping[str, Any] |
             return 200, service.model(model_name(name))
         case ["models", name, "predict"]:
             _only(request, "POST")
-            rows = _list_of(_body(request), "rows", MOST_ROWS)
-            return 200, service.predict(model_name(name), rows, request.id)
+            body = _body(request)
+            rows = _list_of(body, "rows", MOST_ROWS)
+            return 200, service.predict(model_name(name), rows, request.id, explain=_flag(body, "explain"))
         case ["models", name, "labels"]:
             _only(request, "POST")
             labels = _list_of(_body(request), "labels", MOST_ROWS)
@@ -185,8 +189,8 @@ def _route_v2(request: Request, name: str, rest: Sequence[str], service: Service
         case ["infer"]:
             _only(request, "POST")
             v2.check_headers(request.headers)
-            asked = v2.asked(_body(request, v2.constant), contract)
-            return v2.reply(asked, contract, service.predict(name, asked.rows, request.id))
+            asked = v2.asked(_body(request, v2.MISSING), contract)
+            return v2.reply(asked, contract, service.predict(name, asked.rows, request.id, explain=False))
     raise NotFound(f"there is nothing at {request.path}; see GET /v2/models/{name}, POST /v2/models/{name}/infer")
 
 
@@ -195,33 +199,49 @@ def _only(request: Request, method: str) -> None:
         raise _WrongMethod(request.method, method)
 
 
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
+def _body(request: Request, missing: str = "") -> Mapping[str, Any]:
+    """`missing`: a word beside JSON's own that means null."""
 
+    def constant(word: str) -> None:
+        if word != missing:
+            raise InvalidRequest(f"the body is not valid JSON: {word} is no number there")
 
-def _body(request: Request, constant: Callable[[str], None] = _refuse_constant) -> Mapping[str, Any]:
-    if len(request.body) > LARGEST_BODY:
-        raise TooLarge(
-            f"the body has {len(request.body):,} bytes, and {LARGEST_BODY:,} is the limit: send fewer rows a call"
-        )
-    if not request.body:
+    data = _bytes(request)
+    if len(data) > LARGEST_BODY:
+        raise TooLarge(f"the body has {len(data):,} bytes, and {LARGEST_BODY:,} is the limit: send fewer rows a call")
+    if not data:
         raise InvalidRequest("the body is empty: send a JSON object")
     try:
-        document = json.loads(request.body, parse_constant=constant)
-    except ValueError as error:
+        # Not as bytes: those may be UTF-16 for the parser, which then lets halves of characters through.
+        text = data.decode("utf-8-sig")
+        document = json.loads(text, parse_constant=constant)
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"the body is not UTF-8, from byte {error.start} on") from None
+    except json.JSONDecodeError as error:
         raise InvalidRequest(f"the body is not valid JSON: {error}") from None
-    if b"\\u" in request.body:
+    except ValueError:
+        raise InvalidRequest("the body has a whole number of more digits than can be read") from None
+    if "\\u" in text:
         _check_text(document)
     if not isinstance(document, dict):
         raise InvalidRequest(f"the body must be a JSON object, not {type(document).__name__}")
     return document
 
 
+def _bytes(request: Request) -> bytes:
+    try:
+        return b64decode(request.body) if request.is_base64 else request.body.encode()
+    except UnicodeEncodeError as error:
+        raise _half_a_character(error) from None
+    except ValueError as error:
+        raise InvalidRequest(f"the body is not the base64 that it is said to be: {error}") from None
+
+
 def _list_of(document: Mapping[str, Any], name: str, most: int) -> Sequence[Row]:
     entries = document.get(name)
     unknown = sorted(set(document) - {name})
     if not isinstance(entries, list) or not entries:
-        hint = f" (it has {', '.join(map(repr, unknown[:5]))})" if unknown else ""
+        hint = f" (it has {', '.join(map(quoted, unknown[:5]))})" if unknown else ""
         raise InvalidRequest(f"the body must have {name!r}, a list with at least one object{hint}")
     if len(entries) > most:
         raise TooLarge(f"{len(entries):,} {name}, and {most:,} is the limit of one call: send them in chunks")
@@ -231,10 +251,21 @@ def _list_of(document: Mapping[str, Any], name: str, most: int) -> Sequence[Row]
     raise InvalidRequest(f"{name}[{wrong}] must be a JSON object, not {type(entries[wrong]).__name__}")
 
 
+def _flag(document: Mapping[str, Any], name: str) -> bool:
+    value = document.get(name, False)
+    if not isinstance(value, bool):
+        raise InvalidRequest(f"{name!r} must be true or false, not {shown(value)}")
+    return value
+
+
 def _check_text(document: object) -> None:
     """An escape may be half of a character, which no file or store takes."""
     try:
         json.dumps(document, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
-        half = error.object[error.start : error.start + 1]
-        raise InvalidRequest(f"the body is not valid text: {half!r} is half of a character") from None
+        raise _half_a_character(error) from None
+
+
+def _half_a_character(error: UnicodeEncodeError) -> InvalidRequest:
+    half = error.object[error.start : error.start + 1]
+    return InvalidRequest(f"the body is not valid text: {half!r} is half of a character")

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -13,20 +14,23 @@ from tidemill.encoding import Matrix
 from tidemill.errors import InvalidRequest, ModelIncompatible, TooLarge
 from tidemill.limits import MOST_SHARES
 from tidemill.schema import Column, Schema
+from tidemill.stages.captured import as_json
 from tidemill.stages.classes import class_value
 from tidemill.stages.onnx_model import OnnxModel
-from tidemill.stages.rows import Columns, Notes, Row, RowReader
+from tidemill.stages.rows import MOST_PROBLEMS, Columns, Notes, Row, RowReader
 
 GOLDEN_TOLERANCE = 1e-5
 MOST_ROWS = 10_000
-_MOST_PROBLEMS = 100
+MOST_OF_IDS = 3_000_000
+"""Bytes of a reply, of the 6 MB that a Lambda may answer: one character of an id may take 14 of them."""
+_SHORT_IDS = 200_000
 
 
 @dataclass(frozen=True)
 class Answers:
     """Column by column, each as long as the request had rows; `shares` are of `classes`, None for regression.
 
-    `columns` has what was sent, as far as the model knows it and it may be captured.
+    `columns` has what was sent, as far as the model knows it and it may be captured; `matrix` is what the graph took.
     """
 
     ids: Sequence[str]
@@ -35,6 +39,7 @@ class Answers:
     shares: Sequence[Sequence[float]] | None
     columns: Columns
     warnings: Sequence[str]
+    matrix: Matrix
 
     def to_json(self) -> list[dict[str, Any]]:
         """Each row's reply, in the shape of the HTTP contract."""
@@ -68,6 +73,7 @@ class ServedModel:
         self.schema = Schema.from_json(manifest["schema"])
         self._read = RowReader(self.schema)
         self._graph = OnnxModel(graph)
+        self.digests: Mapping[str, str] = manifest["digests"]
         self._classes = [class_value(name, self.schema.target) for name in self.schema.classes]
         self._threshold: float | None = manifest.get("threshold")
         # A version of before there was a choice has all captured.
@@ -85,11 +91,12 @@ class ServedModel:
         notes = Notes()
         columns, matrix = self._read(rows, notes)
         if notes.problems:
-            raise InvalidRows(notes.problems)
+            raise InvalidRows(notes)
         predictions, shares = self._decide(matrix)
         ids = self._ids(columns, len(rows), new_id)
+        _check_size(ids)
         kept = {name: values for name, values in columns.items() if name not in self._not_captured}
-        return Answers(ids, predictions, self.schema.classes, shares, kept, notes.sentences())
+        return Answers(ids, predictions, self.schema.classes, shares, kept, notes.sentences(), matrix)
 
     def answer(self, matrix: Matrix) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64] | None]:
         """Of encoded rows what `predict` answers: the values, of classes (n, classes), and the places of the answers
@@ -135,11 +142,24 @@ class ServedModel:
 class InvalidRows(InvalidRequest):
     """`fields`: one entry a bad value, `{"row", "field", "expected", "got"}`; rows count from 0."""
 
-    def __init__(self, fields: Sequence[Mapping[str, Any]]) -> None:
-        ordered = sorted(fields, key=lambda entry: int(entry["row"]))
-        self.fields = ordered[:_MOST_PROBLEMS]
+    def __init__(self, notes: Notes) -> None:
+        ordered = sorted(notes.problems, key=itemgetter("row"))
+        self.fields: Sequence[Mapping[str, Any]] = ordered[:MOST_PROBLEMS]
         names = list(dict.fromkeys(str(entry["field"]) for entry in ordered))
-        super().__init__(f"{len(fields)} values cannot be used, in {', '.join(map(repr, names[:20]))}")
+        count = f"{'at least ' if notes.more else ''}{len(ordered)}"
+        super().__init__(f"{count} values cannot be used, in {', '.join(map(repr, names[:20]))}")
+
+
+def _check_size(ids: Sequence[str]) -> None:
+    """As the reply has them: JSON, in which Lambda makes a text of JSON."""
+    if sum(map(len, ids)) <= _SHORT_IDS:
+        return
+    size = len(as_json(as_json(ids)))
+    if size > MOST_OF_IDS:
+        raise TooLarge(
+            f"the rows' ids alone are {size:,} bytes of the reply, and {MOST_OF_IDS:,} is the limit: send fewer rows a "
+            "call, or shorter ids"
+        )
 
 
 def _is_id(value: object) -> bool:

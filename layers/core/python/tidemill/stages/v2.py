@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 VERSION = "1"
 """Of the HTTP API, as its stage says it."""
 PLATFORM = "onnxruntime_onnx"
+MISSING = "NaN"
+"""NumPy has no other word for a number that is missing, and its clients write it out."""
 _BINARY = (
     "the binary tensor extension is not served: send `data` as JSON (tritonclient: "
     "set_data_from_numpy(…, binary_data=False))"
@@ -68,12 +70,6 @@ def check_headers(headers: Mapping[str, str]) -> None:
     """tritonclient says by a header where its JSON ends, and bytes begin."""
     if "inference-header-content-length" in map(str.lower, headers):
         raise InvalidRequest(_BINARY)
-
-
-def constant(name: str) -> None:
-    """NumPy has no other word for a number that is missing, and its clients write it out."""
-    if name != "NaN":
-        raise ValueError(f"{name} is not a JSON number")
 
 
 def metadata(contract: Contract) -> dict[str, Any]:
