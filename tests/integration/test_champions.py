@@ -212,6 +212,13 @@ def test_a_graph_that_is_not_the_manifests_is_refused_unread(world: World, monke
     assert not opened
 
 
+@pytest.mark.parametrize("name", ["manifest.json", "model.onnx", "golden.json"])
+def test_a_champion_whose_artifact_is_gone_is_our_failure_and_not_the_askers(world: World, name: str) -> None:
+    del world.models.data[f"models/m/1/{name}"]
+    with pytest.raises(ModelIncompatible, match=rf"version 1 of m is not whole: .*{name}"):
+        world.endpoint().predict("m", [ROW], "q")
+
+
 class Bomb:
     """Whoever unpickles it makes a file."""
 

@@ -54,6 +54,15 @@ def test_every_answered_row_is_captured_as_it_was_answered(serving: Cloud) -> No
     assert set(records[0]["probabilities"]) == {"no", "yes"}
 
 
+@pytest.mark.parametrize("name", ["manifest.json", "model.onnx", "golden.json"])
+def test_a_champion_whose_artifact_is_gone_answers_500_without_a_word_of_where_it_was(
+    serving: Cloud, name: str
+) -> None:
+    serving.stores.models.client.delete_object(Bucket="models", Key=f"models/trips/1/{name}")
+    status, reply = serving.http("POST", "/models/trips/predict", {"rows": [ROW]})
+    assert (status, reply["detail"]) == (500, "the service is not able to answer; its operators can see why in the log")
+
+
 def test_labels_are_taken_by_any_form_of_a_class_and_refused_otherwise(serving: Cloud) -> None:
     status, reply = serving.http("POST", "/models/trips/labels", {"labels": [{"id": "t9", "label": "yes"}]})
     assert (status, reply) == (202, {"model": "trips", "accepted": 1})

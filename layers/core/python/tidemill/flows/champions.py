@@ -119,11 +119,14 @@ class Champions:
 
 
 def load(models: Objects, name: str, version: int) -> tuple[ServedModel, int]:
-    """A version, and the bytes of its graph; raises `ModelIncompatible` where something of it is not as it was made."""
+    """A version, and the bytes of its graph; raises `ModelIncompatible` where something of it is not as it was made, or
+    not there: who asks named a model, and no artifact."""
     prefix = version_prefix(name, version)
     try:
         manifest, graph = models.get_json(f"{prefix}manifest.json"), models.get(f"{prefix}model.onnx")
         return ServedModel(manifest, graph, models.get(f"{prefix}golden.json")), len(graph)
+    except NotFound as error:
+        raise ModelIncompatible(f"version {version} of {name} is not whole: {error}") from error
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise ModelIncompatible(f"version {version} of {name} is not whole: {error!r}") from error
 
