@@ -27,6 +27,7 @@ from sklearn.linear_model import LogisticRegression
 
 from tests.bench.serve import Verdicts
 from tidemill.encoding import Matrix
+from tidemill.limits import explained_rows
 from tidemill.stages import explain, npy
 from tidemill.stages.export import to_onnx
 from tidemill.stages.onnx_model import OnnxModel
@@ -109,7 +110,7 @@ def cost(verdicts: Verdicts) -> None:
     for columns in (12, 50, 400):
         for name in ESTIMATORS if columns == 12 else USUAL:
             one = subject(name, columns)
-            most = explain.most_rows(columns, len(one.references))
+            most = explained_rows(columns, len(one.references))
             taken = _seconds(one, columns, one.rows[: max(2, min(most, _ROWS // (1 + columns // 50)))])
             print(f"{name:>14}{columns:>14}{one.megabytes:>14.2f}{1_000 * taken:>14.1f}{most:>14}{most * taken:>14.1f}")
             verdicts.at_most(f"{name}, {columns} columns: the longest call", most * taken, 12.0, " s")

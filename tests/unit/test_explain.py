@@ -206,7 +206,7 @@ def test_more_rows_than_there_is_time_for_are_too_many(explained: tuple[ServedMo
 
 
 def test_the_more_the_graph_has_to_answer_the_fewer_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tidemill.stages.explain.MOST_EVALUATIONS", 3_000)
+    monkeypatch.setattr("tidemill.limits.MOST_EVALUATIONS", 3_000)
     model, explainer = version("regression")
     with pytest.raises(TooLarge, match="4 rows to explain, and 3 is the limit of one call for this model of 5 columns"):
         explain(model, explainer, *[ROW] * 4)
@@ -215,7 +215,7 @@ def test_the_more_the_graph_has_to_answer_the_fewer_rows(monkeypatch: pytest.Mon
 def test_one_row_is_always_explained_by_fewer_reference_rows_where_there_are_many_columns(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tidemill.stages.explain.MOST_EVALUATIONS", 50)
+    monkeypatch.setattr("tidemill.limits.MOST_EVALUATIONS", 50)
     _, (told,) = explain(*version("regression"), ROW)
     assert sum(entry["error"] > 0 for entry in told["contributions"]) >= 2
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from tidemill import written
 from tidemill.encoding import FALSE_WORDS, LARGEST, NULL_WORDS, TRUE_WORDS
-from tidemill.limits import MOST_SHARES
+from tidemill.limits import answered_rows, explained_rows, reference_rows
 from tidemill.schema import Column, Schema
 from tidemill.stages.classes import class_value
 from tidemill.stages.serve import MOST_ROWS, written_as
@@ -46,7 +46,13 @@ class Contract:
     @property
     def most_rows(self) -> int:
         """Of one call; more is 413."""
-        return min(MOST_ROWS, MOST_SHARES // max(1, len(self.schema.classes)))
+        return min(MOST_ROWS, answered_rows(self.schema.classes))
+
+    @property
+    def most_explained(self) -> int:
+        """Of one call; for a version that was trained on few rows it may be more."""
+        columns = len(self.schema.features)
+        return min(self.most_rows, explained_rows(columns, reference_rows(columns)))
 
 
 def row_document(contract: Contract) -> Node:

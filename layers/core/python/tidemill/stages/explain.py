@@ -16,17 +16,13 @@ import numpy.typing as npt
 
 from tidemill.encoding import Matrix, encoded_widths
 from tidemill.errors import InvalidRequest, ModelIncompatible, TooLarge
+from tidemill.limits import MOST_OF_EXPLANATIONS, REFERENCE_ROWS, explained_rows, reference_rows, written_size
 from tidemill.stages import npy
 from tidemill.stages.rows import Row
 from tidemill.stages.serve import ServedModel
 
 REFERENCES = "references.npy"
 """Of a version, beside its graph: rows of the training side as the graph takes them, (n, k) float32."""
-MOST_ROWS = 100
-MOST_EVALUATIONS = 150_000
-"""Rows that the graph answers for one call. Of the largest that the gate lets through, 25 MB of forest, it takes 65 µs
-each: 10 s."""
-_COUNT = 100
 _SEED = 7
 _STRONGEST = 5
 _LONGEST_TEXT = 100
@@ -61,8 +57,8 @@ class Explainer:
         self._model = model
         self._columns = [column.name for column in model.schema.features]
         self._widths = encoded_widths(model.schema)
-        self._references: Matrix = npy.parsed(references)[: max(2, MOST_EVALUATIONS // (2 * len(self._columns)))]
-        self._most = most_rows(len(self._columns), len(self._references))
+        self._references: Matrix = npy.parsed(references)[: reference_rows(len(self._columns))]
+        self._most = explained_rows(len(self._columns), len(self._references))
 
     def explain(self, rows: Sequence[Row], matrix: Matrix) -> list[dict[str, Any]]:
         """Each row's explanation, in the shape of the HTTP contract; `matrix` has the same rows. Raises `TooLarge` for
@@ -80,6 +76,12 @@ class Explainer:
                     f"row {len(told)} cannot be explained: with values so large the model's answer has no end"
                 )
             told.append(self._to_json(row, place, found))
+        size = written_size(told)
+        if size > MOST_OF_EXPLANATIONS:
+            raise TooLarge(
+                f"the explanations alone are {size:,} bytes of the reply, and {MOST_OF_EXPLANATIONS:,} is the limit: "
+                "send fewer rows a call"
+            )
         return told
 
     def _places(self, matrix: Matrix) -> Sequence[int | None]:
@@ -114,14 +116,9 @@ class Explainer:
         }
 
 
-def most_rows(columns: int, references: int) -> int:
-    """How many rows one call may explain."""
-    return max(1, min(MOST_ROWS, MOST_EVALUATIONS // (2 * columns * references)))
-
-
 def draw(matrix: Matrix, training: npt.NDArray[np.bool_]) -> bytes:
     """references.npy: an even draw of the training rows, the same one every time, and each beginning of it another."""
-    places = np.random.default_rng(_SEED).permutation(np.flatnonzero(training))[:_COUNT]
+    places = np.random.default_rng(_SEED).permutation(np.flatnonzero(training))[:REFERENCE_ROWS]
     file = io.BytesIO()
     np.save(file, matrix[places], allow_pickle=False)
     return file.getvalue()

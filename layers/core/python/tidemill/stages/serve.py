@@ -12,17 +12,14 @@ import numpy.typing as npt
 
 from tidemill.encoding import Matrix
 from tidemill.errors import InvalidRequest, ModelIncompatible, TooLarge
-from tidemill.limits import MOST_SHARES
+from tidemill.limits import MOST_OF_IDS, answered_rows, written_size
 from tidemill.schema import Column, Schema
-from tidemill.stages.captured import as_json
 from tidemill.stages.classes import class_value
 from tidemill.stages.onnx_model import OnnxModel
 from tidemill.stages.rows import MOST_PROBLEMS, Columns, Notes, Row, RowReader
 
 GOLDEN_TOLERANCE = 1e-5
 MOST_ROWS = 10_000
-MOST_OF_IDS = 3_000_000
-"""Bytes of a reply, of the 6 MB that a Lambda may answer: one character of an id may take 14 of them."""
 _SHORT_IDS = 200_000
 
 
@@ -75,6 +72,7 @@ class ServedModel:
         self._graph = OnnxModel(graph)
         self.digests: Mapping[str, str] = manifest["digests"]
         self._classes = [class_value(name, self.schema.target) for name in self.schema.classes]
+        self._most_rows = answered_rows(self.schema.classes)
         self._threshold: float | None = manifest.get("threshold")
         # A version of before there was a choice has all captured.
         self._not_captured = frozenset(manifest.get("not_captured", ()))
@@ -82,11 +80,10 @@ class ServedModel:
 
     def predict(self, rows: Sequence[Row], new_id: str) -> Answers:
         """Ids come from the rows' own id column, else from `new_id`. Raises `InvalidRows` naming every field."""
-        most = MOST_SHARES // max(1, len(self._classes))
-        if len(rows) > most:
+        if len(rows) > self._most_rows:
             raise TooLarge(
                 f"{len(rows):,} rows of {len(self._classes)} classes make a reply that is too large: "
-                f"send at most {most:,} rows a call"
+                f"send at most {self._most_rows:,} rows a call"
             )
         notes = Notes()
         columns, matrix = self._read(rows, notes)
@@ -151,10 +148,9 @@ class InvalidRows(InvalidRequest):
 
 
 def _check_size(ids: Sequence[str]) -> None:
-    """As the reply has them: JSON, in which Lambda makes a text of JSON."""
     if sum(map(len, ids)) <= _SHORT_IDS:
         return
-    size = len(as_json(as_json(ids)))
+    size = written_size(ids)
     if size > MOST_OF_IDS:
         raise TooLarge(
             f"the rows' ids alone are {size:,} bytes of the reply, and {MOST_OF_IDS:,} is the limit: send fewer rows a "
