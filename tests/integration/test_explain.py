@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from tests.cloud import Cloud
 from tests.cloud import cloud as make_cloud
@@ -47,6 +48,29 @@ def test_what_moved_the_answer_is_told_beside_it(serving: Cloud) -> None:
     assert 0 < told["contributions"][0]["error"] < 0.1
     total = told["base"] + sum(each["contribution"] for each in told["contributions"]) + told["others"]
     assert total == pytest.approx(entry["probabilities"]["yes"], abs=1e-6)
+
+
+def test_an_explanation_is_what_the_description_says(serving: Cloud) -> None:
+    api = serving.http("GET", "/openapi.json")[1]["components"]["schemas"]
+    for asked in (True, False):
+        body = {"rows": [LATE] * 2, "explain": asked}
+        Draft202012Validator(api["trips.Request"]["properties"]["explain"]).validate(asked)
+        _, reply = serving.http("POST", "/models/trips/predict", body)
+        Draft202012Validator(api["trips.Reply"]).validate(reply)
+    described = api["trips.Reply"]["properties"]["predictions"]["items"]["properties"]["explanation"]
+    _, reply = explain(serving, LATE)
+    told = reply["predictions"][0]["explanation"]
+    assert list(described["properties"]) == described["required"] == list(told)
+    moved = described["properties"]["contributions"]["items"]
+    assert moved["required"] == list(told["contributions"][0])
+    assert moved["properties"]["field"]["enum"] == ["distance", "wind", "carrier"]
+
+
+def test_as_many_rows_as_the_description_says_are_explained(serving: Cloud) -> None:
+    api = serving.http("GET", "/openapi.json")[1]["components"]["schemas"]
+    said = api["trips.Request"]["properties"]["explain"]["description"]
+    assert said.endswith("for at most 100 rows a call.")
+    assert [explain(serving, *[LATE] * rows)[0] for rows in (100, 101)] == [200, 413]
 
 
 def test_the_base_is_about_what_the_model_answers_in_the_mean(serving: Cloud) -> None:

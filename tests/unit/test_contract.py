@@ -164,6 +164,14 @@ def test_the_bounds_of_a_call_are_in_the_schema_of_its_body(body: dict[str, Any]
     assert alone().call("POST", "/models/demo/predict", body).status in (400, 413)
 
 
+@pytest.mark.parametrize("explain", ["yes", 1, None, [], True, False])
+def test_to_explain_is_true_or_false_by_the_schema_as_by_the_endpoint(explain: Any) -> None:
+    known = alone().contract("demo")
+    body = {"rows": schema()["examples"], "explain": explain}
+    accepted = Draft202012Validator(contract.request(known, contract.row(known.schema))).is_valid(body)
+    assert accepted == isinstance(explain, bool) == (alone().call("POST", "/models/demo/predict", body).status == 200)
+
+
 def test_replies_are_what_their_schema_says() -> None:
     response = alone().call("POST", "/models/demo/predict", {"rows": [{**schema()["examples"][0], "town": "Mainz"}]})
     reply = contract.reply(alone().contract("demo"))

@@ -15,8 +15,8 @@ function element(name, attributes = {}, ...children) {
 }
 
 const headers = (more) => (key ? { ...more, "x-api-key": key } : more);
-const number = (value) => Number(value.toPrecision(6))
-  .toLocaleString("en-US", { maximumSignificantDigits: 6 }).replace("-", "−");
+const number = (value, digits = 6) => value
+  .toLocaleString("en-US", { maximumSignificantDigits: digits }).replace("-", "−");
 
 function badge(tone, text) {
   return element("span", { class: `badge ${tone}` }, text);
@@ -78,18 +78,32 @@ function form(name, request) {
   const body = JSON.stringify(request.examples[0], null, 2);
   const typed = element("textarea", {
     id: `body-${name}`, spellcheck: "false", rows: Math.min(22, body.split("\n").length + 1),
-    on: { input: () => { shell.textContent = curl(url, typed.value); } },
+    on: { input: () => { explain.checked = parsed(typed.value)?.explain === true; tell(); } },
   });
   typed.value = body;
+  const explain = element("input", { type: "checkbox", id: `explain-${name}`, on: { change: ask } });
   const shell = element("pre", {}, curl(url, body));
   const status = element("span", { role: "status" });
   const answer = element("pre", { hidden: "", id: `answer-${name}` });
+  const reasons = element("div", { class: "moved", id: `moved-${name}` });
   const button = element("button", { type: "button", id: `send-${name}`, on: { click: send } }, "Send");
+
+  function tell() {
+    shell.textContent = curl(url, typed.value);
+  }
+
+  function ask() {
+    const { explain: _, ...asked } = parsed(typed.value) ?? {};
+    if (parsed(typed.value)) typed.value = JSON.stringify(explain.checked ? { ...asked, explain: true } : asked, null, 2);
+    else explain.checked = false;
+    tell();
+  }
 
   async function send() {
     button.disabled = true;
     status.replaceChildren("…");
-    shell.textContent = curl(url, typed.value);
+    reasons.replaceChildren();
+    tell();
     const begun = performance.now();
     try {
       const reply = await fetch(url, {
@@ -98,6 +112,7 @@ function form(name, request) {
       const text = await reply.text(), taken = Math.round(performance.now() - begun);
       status.replaceChildren(badge(reply.ok ? "pass" : "fail", `${reply.status} · ${taken} ms`));
       answer.textContent = pretty(text);
+      reasons.replaceChildren(...(parsed(text)?.predictions ?? []).slice(0, 5).filter((each) => each.explanation).map(moved));
     } catch (error) {
       status.replaceChildren(badge("fail", "no answer"));
       answer.textContent = String(error);
@@ -108,17 +123,46 @@ function form(name, request) {
 
   return [
     element("label", { for: typed.id }, "Try it"), typed,
-    element("div", { class: "send" }, button, status), answer,
+    element("div", { class: "send" }, button, element("label", {}, explain, "explain"), status), reasons, answer,
     element("details", {}, element("summary", {}, "As a command"), shell),
   ];
 }
 
-function pretty(text) {
+function parsed(text) {
   try {
-    return JSON.stringify(JSON.parse(text), null, 2);
+    const value = JSON.parse(text);
+    return value?.constructor === Object ? value : undefined;
   } catch {
-    return text;
+    return undefined;
   }
+}
+
+function pretty(text) {
+  const value = parsed(text);
+  return value ? JSON.stringify(value, null, 2) : text;
+}
+
+function moved({ id, explanation }) {
+  const { base, contributions, others } = explanation;
+  const signed = (value) => `${value > 0 ? "+" : ""}${number(value, 3)}`;
+  const total = contributions.reduce((sum, each) => sum + each.contribution, base + others);
+  const what = "class" in explanation ? `the probability of ${explanation.class}` : "the prediction";
+  const lines = [
+    ["usual", "", number(base, 3), ""],
+    ...contributions.map(({ field, value, contribution, error }) => [
+      element("span", { class: "name" }, field), String(value ?? "missing"), signed(contribution), `± ${number(error, 2)}`,
+    ]),
+    ["all others", "", signed(others), ""],
+    ["here", "", number(total, 3), ""],
+  ];
+  const cells = (name, texts) => element("tr", {}, ...texts.map((text, at) => element(name, { class: at > 1 ? "r" : "" }, text)));
+  return element(
+    "details", { open: "" }, element("summary", {}, `What moved ${what} of ${id}`),
+    element("div", { class: "scroll" }, element(
+      "table", {}, element("thead", {}, cells("th", ["field", "value", "moved it by", "error"])),
+      element("tbody", {}, ...lines.map((line) => cells("td", line))),
+    )),
+  );
 }
 
 function show(api) {

@@ -15,8 +15,8 @@ from tidemill.stages.http import Page
 _OWN_STYLE = """
 .models{display:flex;flex-wrap:wrap;gap:4px 18px;margin-top:20px}.models a{font-weight:600}
 a{color:var(--accent)}
-textarea,input{width:100%;padding:10px 12px;border:1px solid var(--line);border-radius:3px;background:var(--tint);
-color:var(--ink);font:.85rem/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
+textarea,input:not([type=checkbox]){width:100%;padding:10px 12px;border:1px solid var(--line);border-radius:3px;
+background:var(--tint);color:var(--ink);font:.85rem/1.5 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}
 textarea{resize:vertical;white-space:pre;overflow-wrap:normal;overflow-x:auto}
 textarea:focus,input:focus,button:focus-visible{outline:2px solid var(--accent);outline-offset:1px}
 label{display:block;font-size:.875rem;font-weight:600;margin:24px 0 6px}
@@ -26,6 +26,8 @@ button{font:inherit;font-size:.9rem;font-weight:600;padding:7px 20px;border:0;bo
 background:var(--accent);color:var(--paper)}
 button:disabled{opacity:.5;cursor:default}
 .send{display:flex;align-items:center;gap:16px;margin:12px 0}
+.send label{display:flex;gap:8px;margin:0;font-weight:400}
+.moved details{margin:20px 0}
 .short{white-space:nowrap}
 .name{font-weight:600;unicode-bidi:isolate}
 .key-field{max-width:340px}

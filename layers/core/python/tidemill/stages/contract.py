@@ -78,7 +78,15 @@ def request(contract: Contract, rows: Node) -> Node:
     """The body of a call; `rows` is the schema of a row, or a reference to it."""
     return {
         "type": "object",
-        "properties": {"rows": {"type": "array", "items": rows, "minItems": 1, "maxItems": contract.most_rows}},
+        "properties": {
+            "rows": {"type": "array", "items": rows, "minItems": 1, "maxItems": contract.most_rows},
+            "explain": {
+                "type": "boolean",
+                "default": False,
+                "description": "Tell of each prediction which fields moved it; for at most "
+                f"{contract.most_explained} rows a call.",
+            },
+        },
         "required": ["rows"],
         "examples": [{"rows": [example(contract.schema)]}],
     }
@@ -93,6 +101,7 @@ def reply(contract: Contract) -> Node:
             "probabilities": {"type": "object", "properties": dict.fromkeys(names, share), "required": names},
         }
     prediction["required"] = list(prediction["properties"])
+    prediction["properties"]["explanation"] = _explanation(contract)
     return {
         "type": "object",
         "properties": {
@@ -103,6 +112,34 @@ def reply(contract: Contract) -> Node:
             "degraded": {"type": "string", "description": "Why the version may not be the newest champion."},
         },
         "required": ["model", "version", "predictions"],
+    }
+
+
+def _explanation(contract: Contract) -> Node:
+    number: Node = {"type": "number"}
+    moved = {
+        "type": "object",
+        "properties": {
+            "field": {"enum": [column.name for column in contract.schema.features]},
+            "value": {"description": "As it was sent; a long text is cut."},
+            "contribution": number,
+            "error": {"type": "number", "minimum": 0, "description": "A standard error."},
+        },
+        "required": ["field", "value", "contribution", "error"],
+    }
+    of_class = {"class": {"enum": list(contract.schema.classes)}} if contract.classes else {}
+    properties: Node = {
+        **of_class,
+        "base": {"type": "number", "description": "The mean over rows of the training."},
+        "contributions": {"type": "array", "items": moved, "description": "Of the strongest fields."},
+        "others": {"type": "number", "description": "The contributions of all other fields together."},
+    }
+    return {
+        "type": "object",
+        "description": "There where it was asked for. base, the contributions and others add up to the "
+        f"{'probability of the class' if contract.classes else 'prediction'}.",
+        "properties": properties,
+        "required": list(properties),
     }
 
 
