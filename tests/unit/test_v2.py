@@ -109,7 +109,7 @@ def test_a_number_may_come_as_any_of_its_datatypes(binary: Alone, kind: str) -> 
         ([], "must have 'inputs'"),
         ({"size": [1]}, "must have 'inputs'"),
         ([1], "inputs[0] must be an object"),
-        ([tensor("size", "FP8", [1])], "datatype 'FP8' is none of BOOL, BYTES"),
+        ([tensor("size", "FP8", [1])], 'datatype "FP8" is none of BOOL, BYTES'),
         ([tensor("size", ["FP32"], [1])], "is none of BOOL"),
         ([tensor("size", "FP32", "1")], "`data` must be a list"),
         ([tensor("size", "FP32", None, [1], parameters={"binary_data_size": 4})], "binary_data=False"),
@@ -126,7 +126,7 @@ def test_a_number_may_come_as_any_of_its_datatypes(binary: Alone, kind: str) -> 
         ),
         ([tensor("size", "FP32", [])], "must be [rows] or [rows, 1]"),
         (tensors(size=("BYTES", ["far", "1"])), "row 0 'size': expected a number, got \"far\""),
-        ([tensor("a", "X", [1]), tensor("b", "Y", [1])], "datatype 'X' is none of"),
+        ([tensor("a", "X", [1]), tensor("b", "Y", [1])], 'datatype "X" is none of'),
     ],
 )
 def test_what_cannot_be_used_is_told_in_one_sentence(binary: Alone, inputs: Any, said: str) -> None:
@@ -138,6 +138,48 @@ def test_what_cannot_be_used_is_told_in_one_sentence(binary: Alone, inputs: Any,
 def test_every_tensor_that_cannot_be_used_is_told_at_once(binary: Alone) -> None:
     _, reply = infer(binary, {"inputs": [tensor("a", "X", [1]), tensor("b", "Y", [1])], "outputs": [{"name": "c"}]})
     assert reply["error"].count("; ") == 2
+
+
+@pytest.mark.parametrize("wanted", [["id", "id"], [{"name": "probabilities"}] * 50_000])
+def test_an_output_is_asked_for_once(binary: Alone, wanted: Any) -> None:
+    status, reply = infer(binary, {"inputs": tensors(), "outputs": wanted})
+    assert (status, "is asked for twice" in reply["error"]) == (400, True)
+
+
+@pytest.mark.parametrize("wanted", [["x" * 9_000], [{"name": ["id"]}], [None], 5, [*map(str, range(9_000))]])
+def test_outputs_that_do_not_exist_are_told_shortly(binary: Alone, wanted: Any) -> None:
+    status, reply = infer(binary, {"inputs": tensors(), "outputs": wanted})
+    assert status == 400
+    assert "is none of id, prediction, probabilities" in reply["error"]
+    assert len(reply["error"]) < 3_000
+
+
+@pytest.mark.parametrize("identity", [5, None, [], "x" * 1_001])
+def test_the_callers_name_for_its_request_is_a_short_text(binary: Alone, identity: Any) -> None:
+    status, reply = infer(binary, {"inputs": tensors(), "id": identity})
+    assert (status, "`id` must be text of at most 1,000 characters" in reply["error"]) == (400, True)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        tensor("x" * 9_000, "FP8", [1]), tensor("size", "x" * 9_000, [1]), tensor("size", "FP64", [1], [1] * 9_000),
+        tensor("size", "FP64", [1], "x" * 9_000), tensor("size", "FP64", ["x" * 9_000]),
+    ],
+)  # fmt: skip
+def test_of_what_was_sent_only_the_beginning_is_told(binary: Alone, odd: dict[str, Any]) -> None:
+    status, reply = infer(binary, {"inputs": [odd]})
+    assert (status, "…" in reply["error"]) == (400, True)
+    assert len(reply["error"]) < 400
+
+
+@pytest.mark.parametrize(
+    "body", [b"\xff\xfe", b'{"id": "\xed\xa0\x80"}', rb'{"id": "\ud800"}', b'{"id": ' + b"1" * 5_000 + b"}", b"[]"]
+)
+def test_a_body_is_read_as_strictly_as_any_other(binary: Alone, body: bytes) -> None:
+    status, reply = infer(binary, body)
+    usual: Any = binary.call("POST", "/models/demo/predict", body).document
+    assert (status, reply["error"]) == (400, usual["detail"])
 
 
 def test_bytes_behind_the_json_are_refused_in_words(binary: Alone) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tidemill.errors import InvalidRequest, NotFound, TooLarge
 from tidemill.schema import Column
 from tidemill.stages.contract import Contract
-from tidemill.stages.rows import Row, shown
+from tidemill.stages.rows import Row, quoted, shown
 
 if TYPE_CHECKING:
     from tidemill.stages.http import Service
@@ -36,6 +36,7 @@ _DATATYPES: Mapping[str, frozenset[type]] = {
 """What JSON has of each."""
 _OF_KIND = {"numeric": "FP64", "boolean": "BOOL", "categorical": "BYTES", "datetime": "BYTES"}
 _MOST_PROBLEMS = 20
+_LONGEST_ID = 1_000
 
 
 @dataclass(frozen=True)
@@ -89,21 +90,23 @@ def metadata(contract: Contract) -> dict[str, Any]:
 def asked(document: Mapping[str, Any], contract: Contract) -> Asked:
     """Raises `InvalidRequest` with every tensor that cannot be used, and `TooLarge`."""
     problems: list[str] = []
+    identity = document.get("id", "")
+    if not isinstance(identity, str) or len(identity) > _LONGEST_ID:
+        problems.append(f"`id` must be text of at most {_LONGEST_ID:,} characters, not {shown(identity)}")
     columns = _columns(document.get("inputs"), problems)
     outputs = _output_names(document.get("outputs"), _outputs(contract), problems)
     counts = {name: len(values) for name, values in columns.items()}
     if len(set(counts.values())) > 1:
-        told = ", ".join(f"{name!r} {count:,}" for name, count in list(counts.items())[:10])
+        told = ", ".join(f"{quoted(name)} {count:,}" for name, count in list(counts.items())[:10])
         problems.append(f"the inputs differ in their rows: {told}")
     if problems:
         raise InvalidRequest(problems[:_MOST_PROBLEMS])
     rows = next(iter(counts.values()))
     if rows > contract.most_rows:
         raise TooLarge(f"{rows:,} rows, and {contract.most_rows:,} is the limit of one call: send them in chunks")
-    identity = document.get("id")
     names = list(columns)
     return Asked(
-        identity if isinstance(identity, str) else "",
+        identity,
         [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)],
         outputs,
     )
@@ -179,7 +182,7 @@ def _columns(tensors: Any, problems: list[str]) -> dict[str, list[Any]]:
         try:
             name, values = _tensor(place, tensor)
             if name in columns:
-                raise ValueError(f"inputs[{place}]: {name!r} is there twice")
+                raise ValueError(f"inputs[{place}]: {quoted(name)} is there twice")
             columns[name] = values
         except ValueError as error:
             problems.append(str(error))
@@ -191,23 +194,24 @@ def _tensor(place: int, tensor: Any) -> tuple[str, list[Any]]:
     if not isinstance(tensor, dict) or not isinstance(tensor.get("name"), str):
         raise ValueError(f"inputs[{place}] must be an object with a name, shape, datatype and data")
     name: str = tensor["name"]
+    said = f"input {quoted(name)}"
     shape: Any = tensor.get("shape")
     datatype, data = tensor.get("datatype"), tensor.get("data")
     if not isinstance(datatype, str) or datatype not in _DATATYPES:
-        raise ValueError(f"input {name!r}: datatype {datatype!r} is none of {', '.join(_DATATYPES)}")
+        raise ValueError(f"{said}: datatype {shown(datatype)} is none of {', '.join(_DATATYPES)}")
     if not isinstance(data, list):
         parameters = tensor.get("parameters")
         binary = isinstance(parameters, dict) and "binary_data_size" in parameters
-        raise ValueError(f"input {name!r}: {_BINARY if binary else '`data` must be a list of its values'}")
+        raise ValueError(f"{said}: {_BINARY if binary else '`data` must be a list of its values'}")
     if not _is_column(shape):
-        raise ValueError(f"input {name!r}: shape {shape!r} must be [rows] or [rows, 1], one value a row and a field")
+        raise ValueError(f"{said}: shape {shown(shape)} must be [rows] or [rows, 1], one value a row and a field")
     values = [each[0] if isinstance(each, list) and len(each) == 1 else each for each in data]
     if len(values) != shape[0]:
-        raise ValueError(f"input {name!r}: {len(values):,} values do not fill the shape {shape}")
+        raise ValueError(f"{said}: {len(values):,} values do not fill the shape {shown(shape)}")
     taken = _DATATYPES[datatype] | {type(None)}
     if not set(map(type, values)) <= taken:
         row, wrong = next((i, each) for i, each in enumerate(values) if type(each) not in taken)
-        raise ValueError(f"input {name!r}: value {row} is {shown(wrong)}, which is not {datatype}")
+        raise ValueError(f"{said}: value {row} is {shown(wrong)}, which is not {datatype}")
     return name, values
 
 
@@ -222,6 +226,9 @@ def _output_names(wanted: Any, known: Mapping[str, Any], problems: list[str]) ->
     if not wanted:
         return list(known)
     entries = wanted if isinstance(wanted, list) else [wanted]
-    names = [str(entry.get("name") if isinstance(entry, dict) else entry) for entry in entries]
-    problems += [f"output {name!r} is none of {', '.join(known)}" for name in names if name not in known]
+    named = [entry.get("name") if isinstance(entry, dict) else entry for entry in entries]
+    names = [name for name in named if isinstance(name, str) and name in known]
+    unknown = [name for name in named if not isinstance(name, str) or name not in known]
+    problems += [f"output {shown(name)} is none of {', '.join(known)}" for name in unknown[:_MOST_PROBLEMS]]
+    problems += [f"output {name!r} is asked for twice" for name in known if names.count(name) > 1]
     return names
