@@ -21,7 +21,8 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 
 from functions.infer import handler as infer
-from tests.fuzz.calls import Event, events, listed
+from tests.fuzz import calls, tensors
+from tests.fuzz.calls import Event
 from tests.unit.builders import artifacts, dataset, observations, references, trained
 from tidemill.aws import lines
 from tidemill.aws.failures import Refused
@@ -123,34 +124,43 @@ class Fuzzed:
         taken = time.process_time() - begun
         self.statuses[reply["statusCode"]] += 1
         self.slowest = sorted([*self.slowest, (taken, described(event))], reverse=True)[:5]
-        for problem in problems(reply, self.written, len(self.memory.objects) - stored):
+        for problem in problems(reply, self.written, len(self.memory.objects) - stored, event["path"]):
             self._wrong(event, problem)
 
     def _wrong(self, event: Event, what: str) -> None:
         self.wrong.append(f"{what} for {described(event)}")
 
 
-def problems(reply: Mapping[str, Any], written: Sequence[str], stored: int) -> Iterator[str]:
+def problems(
+    reply: Mapping[str, Any], written: Sequence[str], stored: int, path: str = "/models/two/predict"
+) -> Iterator[str]:
     """What of a reply is not as docs/http-api.md has it; `written` are the lines of the log, `stored` new objects."""
     status, size = reply["statusCode"], len(json.dumps(reply))
     if status not in (200, 202, 400, 404, 405, 413):
         yield f"status {status}"
     if size > LARGEST_REPLY:
         yield f"a reply of {size:,} bytes"
+    route = [part for part in path.split("/") if part]
+    if status == 200 and route == ["docs"]:
+        yield from _of_page(reply, written)
+        return
     try:
         document = json.loads(reply["body"], parse_constant=_refuse)
     except ValueError as error:
         yield f"no JSON: {error}"
         return
-    yield from _of_captures(written, len(document.get("predictions", ())))
+    protocol = route[:1] == ["v2"]
+    outputs = document.get("outputs", ()) if protocol and route[-1] == "infer" else ()
+    yield from _of_captures(written, outputs[0]["shape"][0] if outputs else len(document.get("predictions", ())))
     if stored != (status == 202):
         yield f"{stored} objects were stored with status {status}"
     if status >= 400:
-        yield from _of_refusal(reply, document)
+        yield from (_of_error if protocol else _of_refusal)(reply, document)
     elif reply["headers"] != {"Content-Type": "application/json"}:
         yield f"headers {reply['headers']}"
     for entry in document.get("predictions", ()):
         yield from _of_prediction(entry, document["model"])
+    yield from _of_outputs(outputs)
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -181,6 +191,33 @@ def _of_refusal(reply: Mapping[str, Any], document: Mapping[str, Any]) -> Iterat
         yield f"a detail of {len(document['detail']):,} characters"
     if any(set(error) != {"row", "field", "expected", "got"} for error in document.get("errors", ())):
         yield "errors of another form"
+
+
+def _of_page(reply: Mapping[str, Any], written: Sequence[str]) -> Iterator[str]:
+    if "default-src 'none'" not in reply["headers"].get("Content-Security-Policy", ""):
+        yield f"a page with the headers {reply['headers']}"
+    yield from _of_captures(written, 0)
+
+
+def _of_error(reply: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator[str]:
+    """Of the Open Inference Protocol."""
+    said = document.get("error")
+    if reply["headers"].get("Content-Type") != "application/json" or set(document) != {"error"}:
+        yield f"an error with {sorted(document)} and the headers {reply['headers']}"
+    if not isinstance(said, str) or not 0 < len(said) <= LONGEST_DETAIL:
+        yield f"an error that says {ascii(said)[:100]}"
+
+
+def _of_outputs(outputs: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    names = [output["name"] for output in outputs]
+    if len(set(names)) < len(names) or not set(names) <= {"id", "prediction", "probabilities"}:
+        yield f"outputs called {names[:5]}"
+    for output in outputs:
+        if np.prod(output["shape"]) != len(output["data"]) or None in output["data"]:
+            yield f"{output['name']} of shape {output['shape']} with {len(output['data'])} values"
+        rows = output["shape"][0]
+        if output["name"] == "probabilities" and abs(sum(output["data"]) - rows) > 1e-6 * rows:
+            yield f"probabilities of {rows} rows whose sum is {sum(output['data'])}"
 
 
 def _of_prediction(entry: Mapping[str, Any], model: str) -> Iterator[str]:
@@ -217,6 +254,10 @@ def fuzzing() -> Iterator[Fuzzed]:
         yield fuzzed
 
 
+def listed() -> list[Event]:
+    return [*calls.listed(), *tensors.listed()]
+
+
 def send_all(fuzzed: Fuzzed, generated: int, *, again: bool) -> None:
     """What is listed, and so many others; `again`: the same ones every time."""
     for event in listed():
@@ -225,7 +266,7 @@ def send_all(fuzzed: Fuzzed, generated: int, *, again: bool) -> None:
     @settings(
         max_examples=generated, deadline=None, derandomize=again, database=None, suppress_health_check=[*HealthCheck]
     )
-    @given(events())
+    @given(calls.events() | tensors.events())
     def send(event: Event) -> None:
         fuzzed.send(event)
 
