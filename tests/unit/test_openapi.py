@@ -51,6 +51,37 @@ def test_replies_are_what_their_schemas_say(alone: Alone) -> None:
         Draft202012Validator(whole, registry=registry).validate(reply.document)
 
 
+def test_names_that_no_model_has_are_refused_by_the_description_as_by_the_endpoint(alone: Alone) -> None:
+    for path, item in described(alone)["paths"].items():
+        if "{model}" not in path:
+            continue
+        (schema,) = [each["schema"] for each in item["parameters"] if each["name"] == "model"]
+        assert [Draft202012Validator(schema).is_valid(name) for name in ("demo", "a-1_b", "Demo", "é", "-", "x" * 41)] == [
+            True, True, False, False, False, False,
+        ]  # fmt: skip
+        for method in {"get", "post"} & set(item):
+            response = alone.call(method.upper(), path.replace("{model}", "Demo").replace("{version}", "3"), {})
+            assert response.status == 400
+            assert {"400", "default"} & set(item[method]["responses"])
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"inputs": []}, {"id": 5}, {"id": "x" * 1_001}, {"inputs": [{}]},
+        *({"inputs": [{"name": "size", "datatype": kind, "shape": shape, "data": [50.0]}]} for kind, shape in (
+            ("FP8", [1]), ("FP64", []), ("FP64", [0]), ("FP64", [-1]), ("FP64", [1, 2]), ("FP64", [1, 1, 1]))),
+    ],
+)  # fmt: skip
+def test_tensors_that_the_description_refuses_the_endpoint_refuses(alone: Alone, changed: dict[str, Any]) -> None:
+    registry: Registry[Any] = Registry().with_resource("urn:api", DRAFT202012.create_resource(described(alone)))
+    schema = Draft202012Validator({"$ref": "urn:api#/components/schemas/V2Request"}, registry=registry)
+    good = {"id": "mine", "inputs": [{"name": "size", "datatype": "FP64", "shape": [1, 1], "data": [50.0]}]}
+    for body, valid in ((good, True), ({**good, **changed}, False)):
+        assert schema.is_valid(body) == valid
+        assert (alone.call("POST", "/v2/models/demo/infer", body).status == 200) == valid
+
+
 def test_a_model_has_a_path_and_schemas_of_its_own(alone: Alone) -> None:
     api = described(alone)
     body = api["paths"]["/models/demo/predict"]["post"]["requestBody"]["content"]["application/json"]["schema"]

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tidemill.names import MODEL_NAME
 from tidemill.stages import contract
 from tidemill.stages.contract import Contract, Node
-from tidemill.stages.v2 import VERSION
+from tidemill.stages.v2 import DATATYPES, LONGEST_ID, VERSION
 
 _SCHEMES: Mapping[str, tuple[str, Node]] = {
     "AWS_IAM": (
@@ -56,7 +57,12 @@ _BAD_VALUE: Node = {
     },
     "required": ["row", "field", "expected", "got"],
 }
-_MODEL = {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
+_MODEL = {
+    "name": "model",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string", "pattern": f"^{MODEL_NAME.pattern}$"},
+}
 _MODEL_VERSION = {
     "name": "version",
     "in": "path",
@@ -165,7 +171,7 @@ def _protocol() -> Node:
 
 
 def _get(tag: str, identity: str, summary: str, content: Node, *parameters: Node) -> Node:
-    refused = (404, *_OFTEN) if parameters else _OFTEN
+    refused = (400, 404, *_OFTEN) if parameters else _OFTEN
     operation = {
         "tags": [tag],
         "operationId": identity,
@@ -224,7 +230,14 @@ _ANY_OBJECT = {"type": "object"}
 _SHAPE = _list({"type": "integer"})
 _TENSOR = _object({"name": _TEXT, "datatype": _TEXT, "shape": _SHAPE}, {"parameters": _ANY_OBJECT})
 _DATA = {"type": "array", "description": "Flat, or nested as the shape says; null, or NaN as NumPy writes it: missing."}
-_INPUT = _object({"name": _TEXT, "datatype": _TEXT, "shape": _SHAPE, "data": _DATA}, {"parameters": _ANY_OBJECT})
+_COLUMN_SHAPE = {
+    "type": "array", "prefixItems": [{"type": "integer", "minimum": 1}, {"const": 1}], "minItems": 1, "maxItems": 2,
+}  # fmt: skip
+_INPUT = _object(
+    {"name": _TEXT, "datatype": {"enum": list(DATATYPES)}, "shape": _COLUMN_SHAPE, "data": _DATA},
+    {"parameters": _ANY_OBJECT},
+)
+_OUTPUT = _object({"name": _TEXT, "datatype": _TEXT, "shape": _SHAPE, "data": _DATA}, {"parameters": _ANY_OBJECT})
 _GENERAL_SCHEMAS: dict[str, Node] = {
     "Health": _object({"status": {"const": "ok"}}),
     "Models": _object({"models": _list(_ref("ListedModel"))}),
@@ -254,6 +267,7 @@ _GENERAL_SCHEMAS: dict[str, Node] = {
     "V2Ready": _object({"ready": _TRUTH}, {"name": _TEXT}),
     "V2Tensor": _TENSOR,
     "V2Input": _INPUT,
+    "V2Output": _OUTPUT,
     "V2Model": _object(
         {
             "name": _TEXT,
@@ -264,11 +278,15 @@ _GENERAL_SCHEMAS: dict[str, Node] = {
         }
     ),
     "V2Request": _object(
-        {"inputs": _list(_ref("V2Input"))},
-        {"id": _TEXT, "parameters": _ANY_OBJECT, "outputs": _list(_object({"name": _TEXT}))},
+        {"inputs": _list(_ref("V2Input")) | {"minItems": 1}},
+        {
+            "id": {"type": "string", "maxLength": LONGEST_ID},
+            "parameters": _ANY_OBJECT,
+            "outputs": _list(_object({"name": _TEXT})),
+        },
     ),
     "V2Response": _object(
-        {"model_name": _TEXT, "model_version": _TEXT, "outputs": _list(_ref("V2Input"))},
+        {"model_name": _TEXT, "model_version": _TEXT, "outputs": _list(_ref("V2Output"))},
         {"id": _TEXT, "parameters": _ANY_OBJECT},
     ),
     "V2Error": _object({"error": _TEXT}),

@@ -27,7 +27,7 @@ _BINARY = (
     "set_data_from_numpy(…, binary_data=False))"
 )
 _FLOAT, _WHOLE = frozenset({int, float}), frozenset({int})
-_DATATYPES: Mapping[str, frozenset[type]] = {
+DATATYPES: Mapping[str, frozenset[type]] = {
     "BOOL": frozenset({bool}),
     "BYTES": frozenset({str}),
     **dict.fromkeys(("FP16", "FP32", "FP64"), _FLOAT),
@@ -36,7 +36,7 @@ _DATATYPES: Mapping[str, frozenset[type]] = {
 """What JSON has of each."""
 _OF_KIND = {"numeric": "FP64", "boolean": "BOOL", "categorical": "BYTES", "datetime": "BYTES"}
 _MOST_PROBLEMS = 20
-_LONGEST_ID = 1_000
+LONGEST_ID = 1_000
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,8 @@ def asked(document: Mapping[str, Any], contract: Contract) -> Asked:
     """Raises `InvalidRequest` with every tensor that cannot be used, and `TooLarge`."""
     problems: list[str] = []
     identity = document.get("id", "")
-    if not isinstance(identity, str) or len(identity) > _LONGEST_ID:
-        problems.append(f"`id` must be text of at most {_LONGEST_ID:,} characters, not {shown(identity)}")
+    if not isinstance(identity, str) or len(identity) > LONGEST_ID:
+        problems.append(f"`id` must be text of at most {LONGEST_ID:,} characters, not {shown(identity)}")
     columns = _columns(document.get("inputs"), problems)
     outputs = _output_names(document.get("outputs"), _outputs(contract), problems)
     counts = {name: len(values) for name, values in columns.items()}
@@ -197,8 +197,8 @@ def _tensor(place: int, tensor: Any) -> tuple[str, list[Any]]:
     said = f"input {quoted(name)}"
     shape: Any = tensor.get("shape")
     datatype, data = tensor.get("datatype"), tensor.get("data")
-    if not isinstance(datatype, str) or datatype not in _DATATYPES:
-        raise ValueError(f"{said}: datatype {shown(datatype)} is none of {', '.join(_DATATYPES)}")
+    if not isinstance(datatype, str) or datatype not in DATATYPES:
+        raise ValueError(f"{said}: datatype {shown(datatype)} is none of {', '.join(DATATYPES)}")
     if not isinstance(data, list):
         parameters = tensor.get("parameters")
         binary = isinstance(parameters, dict) and "binary_data_size" in parameters
@@ -208,7 +208,7 @@ def _tensor(place: int, tensor: Any) -> tuple[str, list[Any]]:
     values = [each[0] if isinstance(each, list) and len(each) == 1 else each for each in data]
     if len(values) != shape[0]:
         raise ValueError(f"{said}: {len(values):,} values do not fill the shape {shown(shape)}")
-    taken = _DATATYPES[datatype] | {type(None)}
+    taken = DATATYPES[datatype] | {type(None)}
     if not set(map(type, values)) <= taken:
         row, wrong = next((i, each) for i, each in enumerate(values) if type(each) not in taken)
         raise ValueError(f"{said}: value {row} is {shown(wrong)}, which is not {datatype}")
