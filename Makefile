@@ -38,8 +38,9 @@ e2e: setup ## The whole loop on the local cloud, and the CDK CLI against it
 fuzz: setup ## Two thousand damaged files through Prepare (some minutes)
 	@FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest tests/fuzz
 
-fuzz-serve: setup ## Ten thousand requests of all kinds through the handler of infer (some minutes)
+fuzz-serve: setup ## Ten thousand requests of all kinds through the handler of infer, and schemathesis by its OpenAPI (some minutes)
 	@$(BIN)/python -m tests.fuzz.serve $(ARGS)
+	@$(BIN)/python -m tests.fuzz.described
 
 bench-serve: setup ## Serve against the usual ways, side by side (some minutes; ARGS="--quick cold warm" is less)
 	@$(BIN)/python -m tests.bench.serve $(ARGS)
