@@ -5,10 +5,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup test static unit integration infra e2e fuzz bench-prepare bench-train bench-train-memory bench-gate bench-serve demo layers lock upgrade audit nag snapshot sbom clean
+.PHONY: help setup test static unit integration infra e2e fuzz fuzz-serve bench-prepare bench-train bench-train-memory bench-gate bench-serve bench-explain v2-client demo layers lock upgrade audit nag snapshot sbom clean
 
 help: ## Say what can be made
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: $(READY) ## Install everything into .venv, the `tidemill` command too
 
@@ -38,14 +38,24 @@ e2e: setup ## The whole loop on the local cloud, and the CDK CLI against it
 fuzz: setup ## Two thousand damaged files through Prepare (some minutes)
 	@FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest tests/fuzz
 
+fuzz-serve: setup ## Ten thousand requests of all kinds through the handler of infer, and schemathesis by its OpenAPI (some minutes)
+	@$(BIN)/python -m tests.fuzz.serve $(ARGS)
+	@$(BIN)/python -m tests.fuzz.described
+
 bench-serve: setup ## Serve against the usual ways, side by side (some minutes; ARGS="--quick cold warm" is less)
 	@$(BIN)/python -m tests.bench.serve $(ARGS)
+
+bench-explain: setup ## Explanations against exact Shapley values, and what a row costs (some minutes)
+	@$(BIN)/python -m tests.bench.explain
 
 bench-prepare: setup ## Prepare against pandas, side by side, and its peak memory (some minutes)
 	@$(BIN)/python -m tests.bench.prepare
 
 bench-gate: setup ## How often the gate is wrong, in simulated comparisons (some minutes)
 	@$(BIN)/python -m tests.bench.gate
+
+v2-client: setup ## Call the endpoint by the Open Inference Protocol, with tritonclient, and print what it heard
+	@$(BIN)/python -m tests.bench.v2_client $(ARGS)
 
 bench-train: setup ## Train against scikit-learn and FLAML on public tables (ARGS="--seconds 15" is quick)
 	@$(BIN)/python -m tests.bench.train $(ARGS)

@@ -75,6 +75,7 @@ class TidemillStack(Stack):
             "REGISTRY_TABLE": self.storage.registry.table_name,
             "NOTICE_TOPIC": self.topic.topic_arn,
             "CAPTURE": environment.capture,
+            "AUTHORIZATION": environment.authorization,
         }
         return {
             stage.name: StageFunction(

@@ -53,7 +53,7 @@ STAGES = (
     Stage(
         name="infer",
         layers=("serve",),
-        environment=("MODEL_BUCKET", "CAPTURE_BUCKET", "REGISTRY_TABLE", "CAPTURE"),
+        environment=("MODEL_BUCKET", "CAPTURE_BUCKET", "REGISTRY_TABLE", "CAPTURE", "AUTHORIZATION"),
         timeout=29,
         memory=1024,
     ),

@@ -40,6 +40,7 @@ ENVIRONMENT = {
     "REGISTRY_TABLE": "registry",
     "NOTICE_TOPIC": f"arn:aws:sns:{REGION}:{ACCOUNT}:notices",
     "CAPTURE": "log",
+    "AUTHORIZATION": "NONE",
 }
 FUNCTIONS = (
     "claim", "prepare", "train", "validate", "deploy", "notify", "list_models", "monitor", "infer", "capture", "batch",

@@ -12,7 +12,7 @@ from botocore.httpsession import URLLib3Session
 from botocore.utils import get_environ_proxies
 
 from tidemill.errors import InvalidRequest, NotFound, StoreUnavailable, TidemillError
-from tidemill.limits import MOST_SHARES
+from tidemill.limits import answered_rows, explained_rows, reference_rows
 from tidemill_cli.cloud import Target
 
 MOST_ROWS = 2_000
@@ -85,9 +85,10 @@ class Endpoint:
             raise StoreUnavailable(f"the endpoint {self._target.url} cannot be reached: {error}") from None
 
 
-def chunks(name: str, entries: Sequence[Row], most_rows: int = MOST_ROWS) -> Iterator[Chunk]:
-    """The bodies `{name: […]}` that carry all entries, none too long in rows or in bytes."""
-    frame = len(json.dumps({name: []}))
+def chunks(name: str, entries: Sequence[Row], most_rows: int = MOST_ROWS, **besides: bool) -> Iterator[Chunk]:
+    """The bodies `{name: […], **besides}` that carry all entries, none too long in rows or in bytes."""
+    head, tail = json.dumps({**besides, name: []})[:-2].encode(), b"]}"
+    frame = len(head) + len(tail)
     start, size = 0, frame
     texts: list[bytes] = []
     for place, entry in enumerate(entries):
@@ -95,17 +96,21 @@ def chunks(name: str, entries: Sequence[Row], most_rows: int = MOST_ROWS) -> Ite
         if frame + len(text) > MOST_BYTES:
             raise InvalidRequest(f"row {place} has {len(text):,} bytes as JSON, more than one call can take")
         if texts and (len(texts) == most_rows or size + len(text) + 1 > MOST_BYTES):
-            yield _chunk(name, start, texts)
+            yield Chunk(start, len(texts), b",".join(texts).join((head, tail)))
             start, size, texts = place, frame, []
         texts.append(text)
         size += len(text) + 1
     if texts:
-        yield _chunk(name, start, texts)
+        yield Chunk(start, len(texts), b",".join(texts).join((head, tail)))
 
 
-def rows_a_call(model: Mapping[str, Any]) -> int:
-    """Fewer where a model with many classes answers much for each row."""
-    return max(1, min(MOST_ROWS, MOST_SHARES // max(1, len(model["target"]["classes"]))))
+def rows_a_call(model: Mapping[str, Any], *, explain: bool = False) -> int:
+    """Fewer where a model with many classes answers much for each row, and to explain them."""
+    most = min(MOST_ROWS, answered_rows(model["target"]["classes"]))
+    if not explain:
+        return most
+    columns = sum(field["role"] == "feature" for field in model["fields"])
+    return min(most, explained_rows(columns, reference_rows(columns)))
 
 
 def _encoded(place: int, entry: Row) -> bytes:
@@ -113,10 +118,6 @@ def _encoded(place: int, entry: Row) -> bytes:
         return json.dumps(entry, allow_nan=False, separators=(",", ":")).encode()
     except (TypeError, ValueError) as error:
         raise InvalidRequest(f"row {place} cannot be written as JSON: {error}") from None
-
-
-def _chunk(name: str, start: int, texts: Sequence[bytes]) -> Chunk:
-    return Chunk(start, len(texts), json.dumps(name).encode().join((b"{", b":[")) + b",".join(texts) + b"]}")
 
 
 def _patience(headers: Mapping[str, str], attempt: int) -> float:

@@ -237,13 +237,16 @@ def predict(
     ] = None,
     file: Annotated[Path | None, typer.Option(metavar="FILE", help="Rows in CSV, Parquet, JSON or JSON Lines.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the predictions as CSV, too.")] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Tell which fields moved the first 20; with --json, all of them.")
+    ] = False,
 ) -> Result:
     """Predict any number of rows."""
     from tidemill_cli.commands.predict import predict as work
 
     if (rows is None) == (file is None):
         raise typer.BadParameter("give rows either as JSON or with --file", param_hint="JSON")
-    return work(session, model, argument=rows, file=file, out=out)
+    return work(session, model, argument=rows, file=file, out=out, explain=explain)
 
 
 @_command

@@ -17,8 +17,11 @@ HOST = "127.0.0.1"
 AT_ONCE = 16
 LARGEST_BODY = 10_000_000
 """Bytes; API Gateway takes no more."""
-_PASSED_ON = ("Accept", "Content-Type")
-_PASSED_BACK = ("Allow", "Content-Type", "Retry-After")
+_PASSED_ON = ("Accept", "Content-Type", "Inference-Header-Content-Length")
+_PASSED_BACK = (
+    "Allow", "Cache-Control", "Content-Security-Policy", "Content-Type", "Referrer-Policy", "Retry-After",
+    "X-Content-Type-Options",
+)  # fmt: skip
 
 
 class Proxy(ThreadingHTTPServer):

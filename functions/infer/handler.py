@@ -3,7 +3,6 @@
 Only what the first reply needs is imported: docs/decisions/0009 has what each import costs.
 """
 
-import base64
 from functools import cache
 from typing import Any
 
@@ -11,8 +10,7 @@ from tidemill.aws.lines import Event, count, environment, now, tell
 from tidemill.aws.stores import Serving
 from tidemill.errors import StoreUnavailable, TidemillError
 from tidemill.flows.infer import Endpoint
-from tidemill.stages.captured import as_json
-from tidemill.stages.http import Request, Response, problem, respond
+from tidemill.stages.http import Request, Response, in_form, problem, respond
 
 
 @cache
@@ -27,22 +25,29 @@ def handler(event: Event, _context: Any) -> dict[str, Any]:
         response = respond(request, endpoint())
     except StoreUnavailable as error:
         tell("WARNING", str(error), request_id=request.id)
-        response = problem(503, "the service cannot reach its stores; try again", headers={"Retry-After": "2"})
+        away = problem(503, "the service cannot reach its stores; try again", headers={"Retry-After": "2"})
+        response = in_form(request, away)
     except TidemillError as error:
         tell("ERROR", f"cannot serve: {type(error).__name__}: {error}", request_id=request.id)
-        response = problem(500, "the service is not able to answer; its operators can see why in the log")
+        unable = problem(500, "the service is not able to answer; its operators can see why in the log")
+        response = in_form(request, unable)
     return _reply(response)
 
 
 def _request(event: Event) -> Request:
-    raw = event.get("body") or ""
-    body = base64.b64decode(raw) if event.get("isBase64Encoded") else raw.encode()
-    return Request(event["httpMethod"], event["path"], body, event["requestContext"]["requestId"])
+    return Request(
+        event["httpMethod"],
+        event["path"],
+        event.get("body") or "",
+        event["requestContext"]["requestId"],
+        bool(event.get("isBase64Encoded")),
+        event.get("headers") or {},
+    )
 
 
 def _reply(response: Response) -> dict[str, Any]:
     return {
         "statusCode": response.status,
         "headers": dict(response.headers),
-        "body": as_json(response.document),
+        "body": response.body,
     }

@@ -138,6 +138,34 @@ def test_a_plain_s3_copy_starts_the_pipeline_and_plain_http_is_answered(
     assert reply["predictions"][0]["prediction"] == "yes"
 
 
+def test_the_endpoint_describes_itself_and_answers_by_the_open_inference_protocol(
+    tidemill: Tidemill, tmp_path: Path, local_cloud: LocalCloud
+) -> None:
+    """Through the API's stage, where only relative addresses lead anywhere."""
+    spec, file = write(tmp_path / "v2.toml", QUICK.encode()), write(tmp_path / "v2.csv", csv(trips(1_000)))
+    tidemill("spec", "v2", spec)
+    assert tidemill("upload", "v2", file, "--wait")[1]["status"] == "promoted"
+    url = local_cloud.up().api_url
+    with urllib.request.urlopen(f"{url}/docs", timeout=30) as response:
+        assert response.headers["Content-Type"] == "text/html; charset=utf-8"
+        assert "script-src 'sha256-" in response.headers["Content-Security-Policy"]
+        assert b"openapi.json" in response.read()
+    with urllib.request.urlopen(f"{url}/openapi.json", timeout=30) as response:
+        api = json.load(response)
+    (body,) = api["components"]["schemas"]["v2.Request"]["examples"]
+    with urllib.request.urlopen(f"{url}/models/v2/predict", json.dumps(body).encode(), timeout=30) as response:
+        reply = json.load(response)
+    tensors = [
+        {"name": name, "datatype": "BYTES" if isinstance(value, str) else "FP64", "shape": [1], "data": [value]}
+        for name, value in body["rows"][0].items()
+    ]
+    asked = json.dumps({"inputs": tensors}).encode()
+    with urllib.request.urlopen(f"{url}/v2/models/v2/infer", asked, timeout=30) as response:
+        outputs = {output["name"]: output["data"] for output in json.load(response)["outputs"]}
+    assert outputs["prediction"] == [reply["predictions"][0]["prediction"]]
+    assert outputs["probabilities"] == list(reply["predictions"][0]["probabilities"].values())
+
+
 def test_without_a_spec_a_run_says_what_to_do(tidemill: Tidemill, local_cloud: LocalCloud) -> None:
     deployment = local_cloud.up()
     bucket = deployment.outputs["DataBucket"]

@@ -51,6 +51,13 @@ def test_all_but_health_needs_the_key_where_that_is_configured(keyed: Template) 
     assert set(authorizations.values()) == {"API_KEY"}
 
 
+@pytest.mark.parametrize("environment", ["local", "dev", "prod"])
+def test_infer_is_told_who_may_call_so_that_it_can_describe_it(synthesized: Synthesized, environment: str) -> None:
+    found = synthesized(environment)
+    told = found.functions["infer"]["Environment"]["Variables"]["AUTHORIZATION"]
+    assert told == routes(found)["ANY /{proxy+}"]
+
+
 def test_a_key_has_a_plan_of_its_own_and_its_value_is_in_no_template(keyed: Template) -> None:
     plan, key = keyed.the("AWS::ApiGateway::UsagePlan"), keyed.the("AWS::ApiGateway::ApiKey")
     assert plan["Throttle"] == {"RateLimit": 3, "BurstLimit": 5}

@@ -1,10 +1,13 @@
 """The models in memory, over a change of champion, with bad artifacts, and in too little room."""
 
+import hashlib
 import json
+import pickle
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -209,10 +212,83 @@ def test_a_graph_that_is_not_the_manifests_is_refused_unread(world: World, monke
     assert not opened
 
 
-def test_no_pickle_of_the_bucket_is_ever_read(world: World) -> None:
-    world.models.data["models/m/1/model.joblib"] = b"cos\nsystem\n(S'false'\ntR."
-    world.endpoint().predict("m", [ROW], "q")
+@pytest.mark.parametrize("name", ["manifest.json", "model.onnx", "golden.json"])
+def test_a_champion_whose_artifact_is_gone_is_our_failure_and_not_the_askers(world: World, name: str) -> None:
+    del world.models.data[f"models/m/1/{name}"]
+    with pytest.raises(ModelIncompatible, match=rf"version 1 of m is not whole: .*{name}"):
+        world.endpoint().predict("m", [ROW], "q")
+
+
+class Bomb:
+    """Whoever unpickles it makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.path,)
+
+
+def test_no_pickle_of_the_bucket_is_ever_run(world: World, tmp_path: Path) -> None:
+    made, proof = tmp_path / "made", tmp_path / "proof"
+    pickle.loads(pickle.dumps(Bomb(proof)))  # noqa: S301 that it would have run is the point
+    assert proof.exists()
+    bomb = pickle.dumps(Bomb(made))
+    names = ("model.joblib", "model.onnx", "golden.json", "manifest.json", "references.npy")
+    endpoint = world.endpoint()
+    endpoint.predict("m", [ROW], "q")
+    for version, name in enumerate(names, start=2):
+        world.promote("m", version, "boosting")
+        world.models.data[f"models/m/{version}/{name}"] = bomb
+        world.later(STALE)
+        endpoint.predict("m", [ROW], "q")
+    assert not made.exists()
     assert not [key for key in world.models.read if key.endswith(".joblib")]
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "golden.json"])
+def test_a_manifest_with_another_digest_than_its_artifacts_never_serves(world: World, name: str) -> None:
+    endpoint = world.endpoint()
+    endpoint.predict("m", [ROW], "q")
+    world.promote("m", 2, "boosting")
+    manifest = world.models.get_json("models/m/2/manifest.json")
+    manifest["digests"][name] = "0" * 64
+    world.models.data["models/m/2/manifest.json"] = json.dumps(manifest).encode()
+    world.later(STALE)
+    reply = endpoint.predict("m", [ROW], "q")
+    assert reply["version"] == 1
+    assert "version 2, could not be loaded" in reply["degraded"]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
+def test_golden_rows_that_are_cut_and_have_the_manifests_digest_all_the_same_never_serve(
+    world: World, share: float
+) -> None:
+    """As an upload that was cut short and then described."""
+    endpoint = world.endpoint()
+    endpoint.predict("m", [ROW], "q")
+    world.promote("m", 2, "boosting")
+    golden = world.models.data["models/m/2/golden.json"]
+    world.models.data["models/m/2/golden.json"] = cut = golden[: int(share * len(golden))]
+    manifest = world.models.get_json("models/m/2/manifest.json")
+    manifest["digests"]["golden.json"] = hashlib.sha256(cut).hexdigest()
+    world.models.data["models/m/2/manifest.json"] = json.dumps(manifest).encode()
+    world.later(STALE)
+    assert endpoint.predict("m", [ROW], "q")["version"] == 1
+
+
+def test_a_graph_of_another_model_with_its_digest_does_not_answer_the_golden_rows(world: World) -> None:
+    endpoint = world.endpoint()
+    endpoint.predict("m", [ROW], "q")
+    world.promote("m", 2, "boosting")
+    graph = VERSIONS["linear"][1]
+    world.models.data["models/m/2/model.onnx"] = graph
+    manifest = world.models.get_json("models/m/2/manifest.json")
+    manifest["digests"]["model.onnx"] = hashlib.sha256(graph).hexdigest()
+    world.models.data["models/m/2/manifest.json"] = json.dumps(manifest).encode()
+    world.later(STALE)
+    assert endpoint.predict("m", [ROW], "q")["version"] == 1
+    assert world.counted["Degraded"] == 1
 
 
 def test_while_the_registry_is_away_nobody_waits_for_it(world: World) -> None:

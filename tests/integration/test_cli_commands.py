@@ -1,6 +1,7 @@
 """The command against a stack on AWS, as moto has it, with the real pipeline and the real endpoint behind HTTP."""
 
 import json
+import re
 import threading
 import webbrowser
 from collections.abc import Callable, Iterator
@@ -391,6 +392,23 @@ def test_predictions_go_to_a_file_as_well(command: Command) -> None:
     lines = Path("out.csv").read_text(encoding="utf-8").splitlines()
     assert lines[0] == "id,prediction,probability_no,probability_yes"
     assert len(lines) == 4
+
+
+def test_what_moved_predictions_is_told_of_all_rows_in_as_many_calls_as_it_takes(command: Command) -> None:
+    rows = command.file("some.csv", csv(trips(150).drop(columns="late")))
+    code, document = command("predict", "trips", "--file", rows, "--explain")
+    assert code == 0
+    assert len(command.server.headers) == 3  # the model, and two chunks
+    assert [len(each["explanation"]["contributions"]) for each in document["predictions"]] == [3] * 150
+
+
+def test_what_moved_a_prediction_is_told_in_words(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"trip": "t9", "distance": 120.5, "wind": 2.5, "carrier": "cedar"}
+    assert main(["predict", "trips", json.dumps(row), "--explain", *AWS]) == 0
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("t9: ")]
+    assert re.match(
+        r"t9: the probability of yes is 0\.\d+, usually 0\.\d+: wind = 2\.5 adds 0\.\d+ \(± 0\.\d+\), ", line
+    )
 
 
 def test_bad_values_are_named_by_their_row_in_the_whole_file(command: Command) -> None:

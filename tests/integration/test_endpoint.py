@@ -10,7 +10,7 @@ from tests.cloud import Cloud
 from tests.tables import SPEC, csv, trips
 from tidemill.aws.objects import Objects
 from tidemill.aws.registry import Registry
-from tidemill.errors import StoreUnavailable
+from tidemill.errors import StoreUnavailable, TooLarge
 from tidemill.flows.captures import Captures
 from tidemill.flows.champions import FRESH, STALE
 from tidemill.flows.infer import Endpoint
@@ -52,6 +52,15 @@ def test_every_answered_row_is_captured_as_it_was_answered(serving: Cloud) -> No
     assert records[1]["row"] == {**ROW, "trip": "t10"}
     assert records[0]["version"] == 1
     assert set(records[0]["probabilities"]) == {"no", "yes"}
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "model.onnx", "golden.json"])
+def test_a_champion_whose_artifact_is_gone_answers_500_without_a_word_of_where_it_was(
+    serving: Cloud, name: str
+) -> None:
+    serving.stores.models.client.delete_object(Bucket="models", Key=f"models/trips/1/{name}")
+    status, reply = serving.http("POST", "/models/trips/predict", {"rows": [ROW]})
+    assert (status, reply["detail"]) == (500, "the service is not able to answer; its operators can see why in the log")
 
 
 def test_labels_are_taken_by_any_form_of_a_class_and_refused_otherwise(serving: Cloud) -> None:
@@ -117,6 +126,30 @@ def test_the_model_describes_its_fields(serving: Cloud) -> None:
     assert fields["wind"]["required"]
     assert not fields["trip"]["required"]
     assert reply["target"] == {"name": "late", "kind": "categorical", "classes": ["no", "yes"]}
+
+
+@pytest.mark.parametrize("letter", ["x", "é", "😀", '"', "\0"])
+def test_ids_that_no_reply_holds_are_refused_and_not_captured(serving: Cloud, letter: str) -> None:
+    rows = [{**ROW, "trip": letter * 2_000_000}, {**ROW, "trip": letter * 1_100_000}]
+    endpoint, _, _ = make_endpoint(serving)
+    with pytest.raises(TooLarge, match=r"the rows' ids alone are .* bytes of the reply, and 3,000,000 is the limit"):
+        endpoint.predict("trips", rows, "q")
+    assert not list(serving.stores.captures.keys(""))
+
+
+def test_as_many_long_ids_as_a_call_has_rows_are_answered(serving: Cloud) -> None:
+    endpoint, _, _ = make_endpoint(serving)
+    rows = [{**ROW, "trip": f"{i:0128}"} for i in range(10_000)]
+    assert len(endpoint.predict("trips", rows, "q")["predictions"]) == 10_000
+
+
+def test_what_a_refusal_repeats_is_cut(serving: Cloud) -> None:
+    long = "é" * 600_000
+    _, unknown = serving.http("POST", "/models/trips/predict", {long: 1})
+    _, label = serving.http("POST", "/models/trips/labels", {"labels": [{"id": "t9", "label": long}]})
+    assert "(it has 'ééé" in unknown["detail"]
+    assert "not 'ééé" in label["detail"]
+    assert max(len(unknown["detail"]), len(label["detail"])) < 300
 
 
 def test_a_capture_that_fails_does_not_fail_the_reply(serving: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:

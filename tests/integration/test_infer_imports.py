@@ -30,6 +30,12 @@ OURS = {
 }  # fmt: skip
 """Of tidemill: who adds to these looks at what it costs a cold start (`make bench-serve ARGS=cold`)."""
 
+LATER = {
+    "GET /docs": {"reports", "reports.page", "reports.docs"},
+    "GET /v2/health/live": {"stages.contract", "stages.v2"},
+}
+"""What a route adds when it is first asked for, and no prediction pays for."""
+
 _FIRST_REPLY = """
 import json, sys
 sys.path[:0] = json.loads(sys.argv[1])
@@ -92,6 +98,18 @@ def test_nothing_heavy_is_loaded_before_the_first_reply(first: dict[str, Any]) -
 def test_of_our_own_modules_only_those_are_loaded_that_serve(first: dict[str, Any]) -> None:
     loaded = {name.removeprefix("tidemill.") for name in first["modules"] if name.startswith("tidemill.")}
     assert loaded == OURS
+
+
+@pytest.mark.parametrize("route", LATER)
+def test_what_only_describes_is_loaded_where_it_is_asked_for(route: str) -> None:
+    """With what ships in infer's layers alone."""
+    method, path = route.split()
+    event = {"httpMethod": method, "path": path, "requestContext": {"requestId": "q"}}
+    asked = run({**CREDENTIALS, **ENVIRONMENT}, event)
+    assert asked["reply"]["statusCode"] == 200
+    loaded = {name.removeprefix("tidemill.") for name in asked["modules"] if name.startswith("tidemill.")}
+    assert loaded - OURS == LATER[route]
+    assert not HEAVY & {name.partition(".")[0] for name in asked["modules"]}
 
 
 def test_a_snapshot_of_the_started_function_holds_no_credentials_and_no_connections() -> None:

@@ -26,6 +26,14 @@ class Behind(HTTPServer):
 class _Answer(BaseHTTPRequestHandler):
     server: Behind
 
+    def do_GET(self) -> None:
+        self.server.came.append((self.path, dict(self.headers), b""))
+        self.send_response(200)
+        for name, value in {"Content-Type": "text/html", "Content-Security-Policy": "default-src 'none'"}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(b"<p>a page")
+
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.came.append((self.path, dict(self.headers), body))
@@ -60,10 +68,14 @@ def proxy(behind: Behind) -> Iterator[Proxy]:
 
 
 def call(
-    proxy: Proxy, headers: dict[str, str] | None = None, body: bytes | None = b"{}", method: str = "POST"
+    proxy: Proxy,
+    headers: dict[str, str] | None = None,
+    body: bytes | None = b"{}",
+    method: str = "POST",
+    path: str = "/models/trips/predict?a=b",
 ) -> tuple[int, dict[str, str], bytes]:
     connection = http.client.HTTPConnection("127.0.0.1", proxy.server_port, timeout=10)
-    connection.request(method, "/models/trips/predict?a=b", body, headers or {})
+    connection.request(method, path, body, headers or {})
     response = connection.getresponse()
     return response.status, dict(response.headers), response.read()
 
@@ -75,6 +87,17 @@ def test_a_request_is_passed_on_signed_and_its_answer_back(proxy: Proxy, behind:
     assert (came["Authorization"], came["Content-Type"], "Cookie" in came) == ("signed", "application/json", False)
     assert (status, headers["Retry-After"], headers["Content-Type"], body) == (429, "7", "text/plain", b"slow down")
     assert "Set-Cookie" not in headers
+
+
+def test_a_page_comes_with_the_policy_that_bounds_it(proxy: Proxy, behind: Behind) -> None:
+    status, headers, body = call(proxy, body=None, method="GET", path="/docs")
+    assert (status, body, behind.came[0][0]) == (200, b"<p>a page", "/v1/docs")
+    assert (headers["Content-Type"], headers["Content-Security-Policy"]) == ("text/html", "default-src 'none'")
+
+
+def test_where_bytes_begin_in_a_body_is_passed_on(proxy: Proxy, behind: Behind) -> None:
+    call(proxy, {"Inference-Header-Content-Length": "2"}, b"{}\x00")
+    assert (behind.came[0][1]["Inference-Header-Content-Length"], behind.came[0][2]) == ("2", b"{}\x00")
 
 
 def test_it_listens_on_this_machine_alone(proxy: Proxy) -> None:

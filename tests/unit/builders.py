@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial, reduce
@@ -14,14 +15,21 @@ import numpy.typing as npt
 import pandas as pd
 
 from tests.tables import csv
+from tidemill.errors import NotFound
 from tidemill.profile import merge
+from tidemill.reports import docs
 from tidemill.spec import ModelSpec, parse_spec
 from tidemill.stages import evaluate, npy
 from tidemill.stages.assemble import assemble
+from tidemill.stages.contract import Contract
 from tidemill.stages.dataset import Dataset, Part, Rows, StoredPart, gather
+from tidemill.stages.explain import REFERENCES, draw
 from tidemill.stages.folds import TrainingSide
+from tidemill.stages.http import Page, Request, Response, respond
 from tidemill.stages.onnx_model import OnnxModel
+from tidemill.stages.openapi import document as openapi_document
 from tidemill.stages.partition import Before, Partition, make_partition
+from tidemill.stages.rows import Row
 from tidemill.stages.serve import ServedModel
 from tidemill.stages.tables import Table, open_table
 from tidemill.stages.train import Trained, train
@@ -142,8 +150,58 @@ def artifacts(data: Data, graph: bytes) -> tuple[dict[str, Any], bytes, bytes]:
     return manifest, graph, golden
 
 
+def references(data: Data, manifest: dict[str, Any]) -> bytes:
+    """references.npy, whose digest the manifest gets."""
+    drawn = draw(data.matrix, ~data.held_out)
+    manifest["digests"][REFERENCES] = hashlib.sha256(drawn).hexdigest()
+    return drawn
+
+
 def served(data: Data, candidate: str = "linear") -> ServedModel:
     return ServedModel(*artifacts(data, trained(candidate, data).onnx))
+
+
+@dataclass(frozen=True)
+class Alone:
+    """The service of one model, without stores."""
+
+    served: ServedModel
+    authorization: str = "NONE"
+
+    def call(self, method: str, path: str, body: Any = None, **headers: str) -> Response:
+        """`body` as JSON; bytes as API Gateway hands on what it takes for binary."""
+        binary = isinstance(body, bytes)
+        sent = b64encode(body).decode() if binary else "" if body is None else json.dumps(body)
+        return respond(Request(method, path, sent, "q", binary, headers), self)
+
+    def models(self) -> list[dict[str, Any]]:
+        return [{"model": self.served.name, "version": self.served.version, "since": "2030-01-01"}]
+
+    def model(self, name: str) -> dict[str, Any]:
+        return {"model": self._known(name), "version": self.served.version, "fields": self.served.fields()}
+
+    def predict(self, name: str, rows: Sequence[Row], request: str, *, explain: bool) -> dict[str, Any]:
+        answers = self.served.predict(rows, request)
+        said = {"warnings": list(answers.warnings)} if answers.warnings else {}
+        known = {"model": self._known(name), "version": self.served.version}
+        return known | {"predictions": answers.to_json()} | said
+
+    def label(self, name: str, labels: Sequence[Row], _request: str) -> dict[str, Any]:
+        return {"model": self._known(name), "accepted": len(labels)}
+
+    def contract(self, name: str) -> Contract:
+        return Contract(self._known(name), self.served.version, self.served.schema)
+
+    def openapi(self) -> dict[str, Any]:
+        return openapi_document([self.contract(self.served.name)], self.authorization)
+
+    def docs(self) -> Page:
+        return docs.page()
+
+    def _known(self, name: str) -> str:
+        if name != self.served.name:
+            raise NotFound(f"model {name!r} does not exist, or has no champion yet")
+        return name
 
 
 def words(document: Mapping[str, Any]) -> str:

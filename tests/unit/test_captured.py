@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tidemill.stages.captured import LONGEST_LINE, batch_of, lines_of, read_lines, records_of
@@ -20,6 +21,7 @@ def answers(rows: int = 2, text: str = "x", shares: bool = True) -> Answers:
         [[0.1, 0.9], [0.8, 0.2]] * (rows // 2) if shares else None,
         {"size": [float(i) for i in range(rows)], "note": [text] * rows},
         (),
+        np.zeros((rows, 0), dtype=np.float32),
     )
 
 

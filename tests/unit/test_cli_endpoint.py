@@ -31,6 +31,12 @@ def test_long_rows_go_in_shorter_chunks() -> None:
     assert len(made) == 3
 
 
+def test_what_is_said_besides_is_in_each_chunk() -> None:
+    bodies = [json.loads(chunk.body) for chunk in chunks("rows", [{"n": i} for i in range(5)], 2, explain=True)]
+    assert [len(body.pop("rows")) for body in bodies] == [2, 2, 1]
+    assert bodies == [{"explain": True}] * 3
+
+
 def test_a_row_too_long_for_any_call_is_named() -> None:
     with pytest.raises(InvalidRequest, match="row 1 has"):
         list(chunks("rows", [{"n": 1}, {"text": "x" * 4_000_000}]))
@@ -44,3 +50,9 @@ def test_a_number_that_json_has_not_is_named() -> None:
 @pytest.mark.parametrize(("classes", "rows"), [(0, 2_000), (2, 2_000), (100, 600)])
 def test_a_model_with_many_classes_gets_fewer_rows_a_call(classes: int, rows: int) -> None:
     assert rows_a_call({"target": {"classes": [str(i) for i in range(classes)]}}) == rows
+
+
+@pytest.mark.parametrize(("columns", "rows"), [(3, 100), (12, 62), (50, 15), (2_000, 1)])
+def test_a_model_with_many_columns_gets_fewer_rows_to_explain(columns: int, rows: int) -> None:
+    fields = [{"role": "feature"}] * columns + [{"role": "id"}]
+    assert rows_a_call({"target": {"classes": ["no", "yes"]}, "fields": fields}, explain=True) == rows

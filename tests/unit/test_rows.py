@@ -95,3 +95,49 @@ def test_a_field_that_no_row_has_is_missing_from_all() -> None:
     notes, needed = Notes(), replace(SCHEMA, columns=(COLUMNS[0], COLUMNS[5]))
     RowReader(needed)([{"plan": "x"}, {"plan": "y"}], notes)
     assert [(problem["row"], problem["got"]) for problem in notes.problems] == [(0, "nothing"), (1, "nothing")]
+
+
+def test_of_many_unknown_fields_the_first_are_told_and_the_others_counted() -> None:
+    rows = [{**GOOD, f"f{i:05}": 1, "often": 2} for i in range(5_000)]
+    notes = Notes()
+    RowReader(SCHEMA)(rows, notes)
+    told = notes.sentences()
+    assert told[0] == "field 'f00000' is not known to the model and was ignored"
+    assert len(told) == 21
+    assert told[-1] == "and 4981 more warnings"
+
+
+def test_a_long_name_is_told_by_its_beginning() -> None:
+    notes = Notes()
+    RowReader(SCHEMA)([{**GOOD, "é" * 3_000_000: 1}], notes)
+    assert notes.sentences() == [f"field '{'é' * 59}… is not known to the model and was ignored"]
+
+
+def test_unknown_fields_cost_the_same_whichever_rows_have_them() -> None:
+    """Rows are looked through for those that are told, and not for each that there is."""
+
+    class Counting(dict[str, Any]):
+        asked = 0
+
+        def __contains__(self, name: object) -> bool:
+            Counting.asked += 1
+            return super().__contains__(name)
+
+    RowReader(SCHEMA)([Counting(GOOD, **{f"f{i}": 1}) for i in range(1_000)], Notes())
+    assert Counting.asked <= 20 * 1_000
+
+
+def test_of_a_column_no_more_problems_are_found_than_are_told() -> None:
+    """10,000 rows of nothing, for a model of 400 columns, are a small body; four million problems are not."""
+    notes = Notes()
+    RowReader(SCHEMA)([GOOD, *[{}] * 10_000, {**GOOD, "size": "x"}], notes)
+    assert [entry["row"] for entry in notes.problems if entry["field"] == "plan"] == [*range(1, 101)]
+    assert len(notes.problems) == 200
+    assert notes.more
+
+
+def test_few_problems_are_all_found() -> None:
+    notes = Notes()
+    RowReader(SCHEMA)([GOOD, {}, GOOD], notes)
+    assert [(entry["row"], entry["field"]) for entry in notes.problems] == [(1, "size"), (1, "plan")]
+    assert not notes.more

@@ -16,3 +16,12 @@ def test_all_missing_settings_are_named_at_once() -> None:
     assert str(caught.value) == (
         "CAPTURE_BUCKET is missing in function 'prepare'; REGISTRY_TABLE is missing in function 'prepare'"
     )
+
+
+def test_a_setting_that_is_none_of_its_choices_is_named_with_them() -> None:
+    known = {"MODEL_BUCKET": "m", "CAPTURE_BUCKET": "c", "REGISTRY_TABLE": "r"}
+    with pytest.raises(InvalidSettings) as caught:
+        Settings.of("infer", {**known, "CAPTURE": "mail", "AUTHORIZATION": "IAM"})
+    assert str(caught.value) == (
+        "CAPTURE='mail' is none of log, store; AUTHORIZATION='IAM' is none of AWS_IAM, API_KEY, NONE"
+    )

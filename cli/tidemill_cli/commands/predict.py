@@ -26,6 +26,7 @@ def predict(
     argument: str | None = None,
     file: Path | None = None,
     out: Path | None = None,
+    explain: bool = False,
 ) -> Result:
     """One of `argument` and `file`. The reply is that of HTTP, for all rows."""
     endpoint = Endpoint(session.target)
@@ -33,7 +34,8 @@ def predict(
     rows = rows_of_file(file, columns_of(described["fields"])) if file else rows_of_argument(argument or "")
     replies: list[dict[str, Any]] = []
     with session.console.progress(f"predicting {len(rows):,} rows") as update:
-        for chunk in chunks("rows", rows, rows_a_call(described)):
+        asked = {"explain": True} if explain else {}
+        for chunk in chunks("rows", rows, rows_a_call(described, explain=explain), **asked):
             update(f"predicting {len(rows):,} rows" + (f", {chunk.start:,} done" if chunk.start else ""))
             replies.append(endpoint.predict(model, chunk))
     document = _joined(replies)
@@ -120,4 +122,26 @@ def _text(document: Mapping[str, Any], out: Path | None) -> list[str | Table]:
         text.append(f"{len(predictions):,} predictions are in {out}")
     elif more > 0:
         text.append(f"and {more:,} more: --out FILE writes all of them")
+    text += [_explained(entry) for entry in predictions[:_SHOWN] if "explanation" in entry]
     return text + [f"warning: {warning}" for warning in document.get("warnings", ())]
+
+
+def _explained(entry: Mapping[str, Any]) -> str:
+    """What moved a prediction away from the usual one, the strongest first."""
+    told = entry["explanation"]
+    total = told["base"] + sum(each["contribution"] for each in told["contributions"]) + told["others"]
+    what = f"the probability of {told['class']}" if "class" in told else "the prediction"
+    moved = [
+        f"{each['field']} {_value(each['value'])} {_moved(each['contribution'])} (± {each['error']:.2g})"
+        for each in told["contributions"]
+    ]
+    others = [f"all other fields {_moved(told['others'])}"] if told["others"] else []
+    return f"{entry['id']}: {what} is {total:.3g}, usually {told['base']:.3g}: {', '.join([*moved, *others])}"
+
+
+def _value(value: Any) -> str:
+    return "(missing)" if value is None else f"= {_as_text(value)}"
+
+
+def _moved(contribution: float) -> str:
+    return f"{'takes off' if contribution < 0 else 'adds'} {abs(contribution):.3g}"

@@ -17,7 +17,8 @@ def proxy(session: Session, port: int) -> Result:
         raise InvalidRequest(f"{HOST}:{port} cannot be used ({error.strerror}): name another with --port") from None
     with server, suppress(KeyboardInterrupt):
         session.console.say(
-            f"{server.url} answers as the endpoint of {target.name} does, to this machine alone; Ctrl-C ends it"
+            f"{server.url} answers as the endpoint of {target.name} does, to this machine alone; "
+            f"{server.url}/docs shows what it takes; Ctrl-C ends it"
         )
         server.serve_forever()
     return Result({"url": server.url}, ["ended"])

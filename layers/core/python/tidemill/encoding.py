@@ -46,6 +46,11 @@ def encoded_names(schema: Schema) -> tuple[str, ...]:
     return tuple(name for column in schema.features for name in _names(column))
 
 
+def encoded_widths(schema: Schema) -> tuple[int, ...]:
+    """How many of the matrix's columns each feature has."""
+    return tuple(len(_names(column)) for column in schema.features)
+
+
 def categorical_positions(schema: Schema) -> tuple[int, ...]:
     """Places of the columns that hold codes."""
     kinds = [column.kind for column in schema.features for _ in _names(column)]

@@ -12,7 +12,7 @@ NEEDS: Mapping[str, frozenset[str]] = {
     "validate": frozenset({"DATA_BUCKET", "MODEL_BUCKET", "REGISTRY_TABLE"}),
     "deploy": frozenset({"MODEL_BUCKET", "REGISTRY_TABLE"}),
     "notify": frozenset({"REGISTRY_TABLE", "NOTICE_TOPIC"}),
-    "infer": frozenset({"MODEL_BUCKET", "CAPTURE_BUCKET", "REGISTRY_TABLE", "CAPTURE"}),
+    "infer": frozenset({"MODEL_BUCKET", "CAPTURE_BUCKET", "REGISTRY_TABLE", "CAPTURE", "AUTHORIZATION"}),
     "capture": frozenset({"CAPTURE_BUCKET"}),
     "batch": frozenset({"DATA_BUCKET", "MODEL_BUCKET", "REGISTRY_TABLE", "NOTICE_TOPIC"}),
     "list_models": frozenset({"REGISTRY_TABLE"}),
@@ -20,7 +20,10 @@ NEEDS: Mapping[str, frozenset[str]] = {
 }
 """What each function reads from its environment; the template's environment is tested against it."""
 
-CAPTURE = ("log", "store")
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "CAPTURE": ("log", "store"),
+    "AUTHORIZATION": ("AWS_IAM", "API_KEY", "NONE"),
+}
 
 
 @dataclass(frozen=True)
@@ -35,14 +38,17 @@ class Settings:
     capture: str = ""
     """How infer hands over what it answered: "log" writes a line that the log's subscription carries on, "store" an
     object, before the reply."""
+    authorization: str = ""
+    """Whom the API lets through to infer, which only tells it: AWS_IAM, API_KEY or NONE."""
 
     @classmethod
     def of(cls, function: str, environment: Mapping[str, str]) -> "Settings":
         needed = NEEDS[function]
         missing = sorted(name for name in needed if not environment.get(name))
         problems = [f"{name} is missing in function {function!r}" for name in missing]
-        if "CAPTURE" in needed and environment.get("CAPTURE") not in (None, "", *CAPTURE):
-            problems.append(f"CAPTURE={environment['CAPTURE']!r} is none of {', '.join(CAPTURE)}")
+        for name, known in CHOICES.items():
+            if name in needed and environment.get(name) not in (None, "", *known):
+                problems.append(f"{name}={environment[name]!r} is none of {', '.join(known)}")
         if problems:
             raise InvalidSettings("; ".join(problems))
         return cls(**{name.lower(): environment[name] for name in needed})

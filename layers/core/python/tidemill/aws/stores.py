@@ -30,13 +30,14 @@ class Notices:
 class Serving:
     """What answers requests, over clients that cost a cold start little.
 
-    `capture`: see `Settings`. `room`: bytes of memory that models may take.
+    `capture` and `authorization`: see `Settings`. `room`: bytes of memory that models may take.
     """
 
     models: Objects
     captures: Objects
     registry: Registry
     capture: str = "store"
+    authorization: str = "NONE"
     room: int = 500_000_000
 
     @classmethod
@@ -49,6 +50,7 @@ class Serving:
             captures=Objects(s3, settings.capture_bucket),
             registry=Registry(lean.dynamodb(), settings.registry_table),
             capture=settings.capture,
+            authorization=settings.authorization,
             # MB; half of it is for the models, the rest for the interpreter, the requests and a model that comes new.
             room=int(environment.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1024")) * 500_000,
         )

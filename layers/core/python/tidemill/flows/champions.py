@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from threading import Lock, Thread
+from typing import TYPE_CHECKING
 
 from tidemill.aws.objects import Objects
 from tidemill.aws.paths import version_prefix
@@ -17,6 +18,9 @@ from tidemill.aws.registry import Champion
 from tidemill.aws.stores import Serving
 from tidemill.errors import ModelIncompatible, NotFound, TidemillError
 from tidemill.stages.serve import ServedModel
+
+if TYPE_CHECKING:
+    from tidemill.stages.explain import Explainer
 
 FRESH = 5.0
 STALE = 60.0
@@ -32,7 +36,8 @@ def start_thread(work: Callable[[], object]) -> None:
 
 @dataclass
 class Served:
-    """One model as it answers. `degraded` says why it may not be the champion; empty where it is."""
+    """One model as it answers. `degraded` says why it may not be the champion; empty where it is. `explainer` is there
+    from the first explanation on."""
 
     champion: Champion
     model: ServedModel
@@ -40,6 +45,7 @@ class Served:
     looked: datetime
     degraded: str = ""
     looking: bool = False
+    explainer: "Explainer | None" = None
 
 
 @dataclass
@@ -113,11 +119,14 @@ class Champions:
 
 
 def load(models: Objects, name: str, version: int) -> tuple[ServedModel, int]:
-    """A version, and the bytes of its graph; raises `ModelIncompatible` where something of it is not as it was made."""
+    """A version, and the bytes of its graph; raises `ModelIncompatible` where something of it is not as it was made, or
+    not there: who asks named a model, and no artifact."""
     prefix = version_prefix(name, version)
     try:
         manifest, graph = models.get_json(f"{prefix}manifest.json"), models.get(f"{prefix}model.onnx")
         return ServedModel(manifest, graph, models.get(f"{prefix}golden.json")), len(graph)
+    except NotFound as error:
+        raise ModelIncompatible(f"version {version} of {name} is not whole: {error}") from error
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise ModelIncompatible(f"version {version} of {name} is not whole: {error!r}") from error
 

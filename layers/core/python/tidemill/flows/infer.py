@@ -3,18 +3,22 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tidemill.aws import lines
 from tidemill.aws.stores import Serving
 from tidemill.encoding import LARGEST
 from tidemill.errors import InvalidRequest, StoreUnavailable, TidemillError
 from tidemill.flows.captures import Captures
-from tidemill.flows.champions import Champions, Start, start_thread
+from tidemill.flows.champions import Champions, Served, Start, start_thread
 from tidemill.stages.captured import Batch, Record, batch_of, lines_of, records_of
 from tidemill.stages.classes import class_name
-from tidemill.stages.rows import Row
-from tidemill.stages.serve import ServedModel, written_as
+from tidemill.stages.rows import Row, quoted
+from tidemill.stages.serve import Answers, ServedModel, written_as
+
+if TYPE_CHECKING:
+    from tidemill.stages.contract import Contract
+    from tidemill.stages.http import Page
 
 Count = Callable[[str, float, str], None]
 Sink = Callable[[Batch], int]
@@ -70,16 +74,20 @@ class Endpoint:
             **_said(degraded=served.degraded),
         }
 
-    def predict(self, name: str, rows: Sequence[Row], request: str) -> dict[str, Any]:
+    def predict(self, name: str, rows: Sequence[Row], request: str, *, explain: bool = False) -> dict[str, Any]:
         served = self._champions.of(name)
         model = served.model
         answers = model.predict(rows, request)
+        replies = answers.to_json()
+        if explain:
+            explained = self._explain(served, rows, answers)
+            replies = [reply | {"explanation": each} for reply, each in zip(replies, explained, strict=True)]
         self._capture(batch_of(answers, name, model.version, request, self.clock()))
         self.count("Predictions", len(rows), name)
         return {
             "model": name,
             "version": model.version,
-            "predictions": answers.to_json(),
+            "predictions": replies,
             **_said(warnings=answers.warnings, degraded=served.degraded),
         }
 
@@ -95,6 +103,30 @@ class Endpoint:
             raise StoreUnavailable("the labels could not be stored: send them again")
         self.count("Labels", len(labels), name)
         return {"model": name, "accepted": len(labels)}
+
+    def contract(self, name: str) -> "Contract":
+        from tidemill.stages.contract import Contract  # noqa: PLC0415 a prediction needs none of it
+
+        model = self._champions.of(name).model
+        return Contract(name, model.version, model.schema)
+
+    def openapi(self) -> dict[str, Any]:
+        from tidemill.flows import described  # noqa: PLC0415 a prediction needs none of it
+
+        return described.openapi(self.stores, self.tell)
+
+    def docs(self) -> "Page":
+        from tidemill.reports import docs  # noqa: PLC0415 a prediction needs none of it
+
+        return docs.page()
+
+    def _explain(self, served: Served, rows: Sequence[Row], answers: Answers) -> list[dict[str, Any]]:
+        if served.explainer is None:
+            # No prediction waits for the import of what few ask for.
+            from tidemill.flows.explainers import load  # noqa: PLC0415
+
+            served.explainer = load(self.stores.models, served.model)
+        return served.explainer.explain(rows, answers.matrix)
 
     def _capture(self, batch: Batch) -> None:
         """A reply never fails because its capture did; what is lost is counted."""
@@ -146,5 +178,5 @@ def _label_problems(place: int, entry: Row, model: ServedModel) -> list[str]:
             problems.append(f"labels[{place}].label must be a number, as {schema.target.name!r} is")
     elif class_name(label, schema.target) not in schema.classes:
         known = ", ".join(schema.classes[:10])
-        problems.append(f"labels[{place}].label must be one of {known}, not {label!r}")
+        problems.append(f"labels[{place}].label must be one of {known}, not {quoted(label)}")
     return problems

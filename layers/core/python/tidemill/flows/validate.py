@@ -17,6 +17,7 @@ from tidemill.reports.evaluation import render
 from tidemill.schema import Schema
 from tidemill.stages import attempts, evaluate
 from tidemill.stages.attempts import Sketch
+from tidemill.stages.explain import REFERENCES, draw
 from tidemill.stages.judge import Case, Champion, judge
 from tidemill.stages.onnx_model import OnnxModel
 
@@ -141,6 +142,7 @@ def _write_version(
     examples = {entry["at"]: entry["row"] for entry in data.facts["examples"]}
     profile = stores.data.get(f"{dataset_prefix(request.model, request.prepared.dataset)}profile.json")
     made = {
+        REFERENCES: draw(data.matrix, ~data.held_out),
         "golden.json": json.dumps(evaluate.golden_rows(case.model, data.matrix, examples)).encode(),
         "profile.json": profile,
         "evaluation.json": as_json(evaluation),
@@ -149,7 +151,8 @@ def _write_version(
     models.put(f"{prefix}model.onnx", case.graph)
     models.copy(f"{best.prefix}model.joblib", f"{prefix}model.joblib")
     for name, content in made.items():
-        models.put(f"{prefix}{name}", content, "application/json")
+        kind = "application/json" if name.endswith(".json") else "application/octet-stream"
+        models.put(f"{prefix}{name}", content, kind)
     models.put_html(f"{prefix}report.html", report)
     made["report.html"] = report.encode()
     models.put_json(

@@ -17,7 +17,7 @@ NOTHING = "–"
 # What a file can hold and a page cannot show, or shows in another order than it is.
 _UNSHOWABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\ufffe\uffff]")
 
-_STYLE = """
+STYLE = """
 :root{color-scheme:light dark;--paper:#fcfbf9;--tint:#f4f2ed;--ink:#20242a;--muted:#68707a;--line:#e4e0d8;
 --accent:#2b6c8c;--before:#b9bec4;--pass:#2c7a4b;--warn:#9a6206;--fail:#b23a31;--calm:#2b6c8c}
 @media(prefers-color-scheme:dark){:root{--paper:#15181b;--tint:#1d2125;--ink:#e7e4de;--muted:#98a0a8;--line:#2e343a;
@@ -177,7 +177,7 @@ def page(kind: str, title: str, sub: object, verdict: Markup, sections: Iterable
     head = (
         f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{policy}">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{text(title)} · {text(kind)}</title><style>{_STYLE}</style>"
+        f"<title>{text(title)} · {text(kind)}</title><style>{STYLE}</style>"
     )
     body = tag(
         "main",

@@ -1,14 +1,19 @@
 """The HTTP contract: routes, bodies, statuses; errors as problem+json (RFC 9457). No AWS."""
 
 import json
+from base64 import b64decode
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NoReturn, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tidemill.errors import InvalidRequest, InvalidSpec, NotFound, TooLarge
 from tidemill.names import model_name
-from tidemill.stages.rows import Row
+from tidemill.stages.captured import as_json
+from tidemill.stages.rows import Row, quoted, shown
 from tidemill.stages.serve import MOST_ROWS, InvalidRows
+
+if TYPE_CHECKING:
+    from tidemill.stages.contract import Contract
 
 LARGEST_BODY = 4_000_000
 """Bytes. A Lambda takes 6 MB of JSON, in which this body is one escaped string."""
@@ -18,19 +23,40 @@ _TITLES = {400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed", 413:
 
 @dataclass(frozen=True)
 class Request:
-    """`path` without the stage; `id` is unique a request."""
+    """`path` without the stage; `body` as API Gateway hands it on; `id` is unique a request; `headers` in whatever case
+    they came."""
 
     method: str
     path: str
-    body: bytes
+    body: str
     id: str
+    is_base64: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def parts(self) -> list[str]:
+        return [part for part in self.path.split("/") if part]
+
+
+@dataclass(frozen=True)
+class Page:
+    """HTML, and the headers that bound what it may do."""
+
+    html: str
+    headers: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Response:
+    """`document` is JSON, or text that goes out as it is."""
+
     status: int
-    document: Mapping[str, Any]
+    document: Mapping[str, Any] | str
     headers: Mapping[str, str]
+
+    @property
+    def body(self) -> str:
+        return self.document if isinstance(self.document, str) else as_json(self.document)
 
 
 class Service(Protocol):
@@ -38,8 +64,11 @@ class Service(Protocol):
 
     def models(self) -> list[dict[str, Any]]: ...
     def model(self, name: str) -> dict[str, Any]: ...
-    def predict(self, name: str, rows: Sequence[Row], request: str) -> dict[str, Any]: ...
+    def predict(self, name: str, rows: Sequence[Row], request: str, *, explain: bool) -> dict[str, Any]: ...
     def label(self, name: str, labels: Sequence[Row], request: str) -> dict[str, Any]: ...
+    def contract(self, name: str) -> "Contract": ...
+    def openapi(self) -> dict[str, Any]: ...
+    def docs(self) -> Page: ...
 
 
 def respond(request: Request, service: Service) -> Response:
@@ -47,7 +76,9 @@ def respond(request: Request, service: Service) -> Response:
     try:
         status, document = _route(request, service)
     except (InvalidRequest, InvalidSpec, NotFound, _WrongMethod, RecursionError) as error:
-        return _refusal(error)
+        return in_form(request, _refusal(error))
+    if isinstance(document, Page):
+        return Response(status, document.html, {"Content-Type": "text/html; charset=utf-8", **document.headers})
     return Response(status, document, {"Content-Type": "application/json"})
 
 
@@ -75,15 +106,23 @@ def problem(status: int, detail: str, errors: Sequence[Any] = (), headers: Mappi
     return Response(status, document, {"Content-Type": "application/problem+json", **(headers or {})})
 
 
+def in_form(request: Request, problem: Response) -> Response:
+    """A problem as the route's protocol has it."""
+    if request.parts[:1] != ["v2"]:
+        return problem
+    from tidemill.stages import v2  # noqa: PLC0415 most callers never need it
+
+    return Response(problem.status, v2.error(problem.document), {**problem.headers, "Content-Type": "application/json"})
+
+
 class _WrongMethod(Exception):
     def __init__(self, method: str, allowed: str) -> None:
         self.allowed = allowed
         super().__init__(f"{method} is not possible here; use {allowed}")
 
 
-def _route(request: Request, service: Service) -> tuple[int, Mapping[str, Any]]:
-    parts = [part for part in request.path.split("/") if part]
-    match parts:
+def _route(request: Request, service: Service) -> tuple[int, Mapping[str, Any] | Page]:
+    match request.parts:
         case ["health"]:
             _only(request, "GET")
             return 200, {"status": "ok"}
@@ -95,16 +134,64 @@ def _route(request: Request, service: Service) -> tuple[int, Mapping[str, Any]]:
             return 200, service.model(model_name(name))
         case ["models", name, "predict"]:
             _only(request, "POST")
-            rows = _list_of(_body(request), "rows", MOST_ROWS)
-            return 200, service.predict(model_name(name), rows, request.id)
+            body = _body(request)
+            rows = _list_of(body, "rows", MOST_ROWS)
+            return 200, service.predict(model_name(name), rows, request.id, explain=_flag(body, "explain"))
         case ["models", name, "labels"]:
             _only(request, "POST")
             labels = _list_of(_body(request), "labels", MOST_ROWS)
             return 202, service.label(model_name(name), labels, request.id)
+    return 200, _route_more(request, service)
+
+
+def _route_more(request: Request, service: Service) -> Mapping[str, Any] | Page:
+    """What the API says of itself, and what other protocols ask it."""
+    match request.parts:
+        case ["models", name, "schema"]:
+            _only(request, "GET")
+            from tidemill.stages import contract  # noqa: PLC0415 a prediction needs none of it
+
+            return contract.row_document(service.contract(model_name(name)))
+        case ["openapi.json"]:
+            _only(request, "GET")
+            return service.openapi()
+        case ["docs"]:
+            _only(request, "GET")
+            return service.docs()
+        case ["v2"] | ["v2", "health", "live" | "ready"]:
+            _only(request, "GET")
+            from tidemill.stages import v2  # noqa: PLC0415 most callers never need it
+
+            return v2.about(request.parts[-1], service)
+        case ["v2", "models", name, *rest]:
+            return _route_v2(request, model_name(name), rest, service)
     raise NotFound(
         f"there is nothing at {request.path}; see GET /models, GET /models/MODEL, "
-        "POST /models/MODEL/predict, POST /models/MODEL/labels, GET /health"
+        "POST /models/MODEL/predict, POST /models/MODEL/labels, GET /health, and all the others in GET /openapi.json"
     )
+
+
+def _route_v2(request: Request, name: str, rest: Sequence[str], service: Service) -> Mapping[str, Any]:
+    """The Open Inference Protocol's routes of a model: its champion is the one version that it serves."""
+    from tidemill.stages import v2  # noqa: PLC0415 most callers never need it
+
+    contract = service.contract(name)
+    if rest[:1] == ["versions"]:
+        v2.check_version(contract, rest[1:2])
+        rest = rest[2:]
+    match rest:
+        case []:
+            _only(request, "GET")
+            return v2.metadata(contract)
+        case ["ready"]:
+            _only(request, "GET")
+            return {"name": name, "ready": True}
+        case ["infer"]:
+            _only(request, "POST")
+            v2.check_headers(request.headers)
+            asked = v2.asked(_body(request, v2.MISSING), contract)
+            return v2.reply(asked, contract, service.predict(name, asked.rows, request.id, explain=False))
+    raise NotFound(f"there is nothing at {request.path}; see GET /v2/models/{name}, POST /v2/models/{name}/infer")
 
 
 def _only(request: Request, method: str) -> None:
@@ -112,29 +199,49 @@ def _only(request: Request, method: str) -> None:
         raise _WrongMethod(request.method, method)
 
 
-def _body(request: Request) -> Mapping[str, Any]:
-    if len(request.body) > LARGEST_BODY:
-        raise TooLarge(
-            f"the body has {len(request.body):,} bytes, and {LARGEST_BODY:,} is the limit: send fewer rows a call"
-        )
-    if not request.body:
+def _body(request: Request, missing: str = "") -> Mapping[str, Any]:
+    """`missing`: a word beside JSON's own that means null."""
+
+    def constant(word: str) -> None:
+        if word != missing:
+            raise InvalidRequest(f"the body is not valid JSON: {word} is no number there")
+
+    data = _bytes(request)
+    if len(data) > LARGEST_BODY:
+        raise TooLarge(f"the body has {len(data):,} bytes, and {LARGEST_BODY:,} is the limit: send fewer rows a call")
+    if not data:
         raise InvalidRequest("the body is empty: send a JSON object")
     try:
-        document = json.loads(request.body, parse_constant=_refuse_constant)
-    except ValueError as error:
+        # Not as bytes: those may be UTF-16 for the parser, which then lets halves of characters through.
+        text = data.decode("utf-8-sig")
+        document = json.loads(text, parse_constant=constant)
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"the body is not UTF-8, from byte {error.start} on") from None
+    except json.JSONDecodeError as error:
         raise InvalidRequest(f"the body is not valid JSON: {error}") from None
-    if b"\\u" in request.body:
+    except ValueError:
+        raise InvalidRequest("the body has a whole number of more digits than can be read") from None
+    if "\\u" in text:
         _check_text(document)
     if not isinstance(document, dict):
         raise InvalidRequest(f"the body must be a JSON object, not {type(document).__name__}")
     return document
 
 
+def _bytes(request: Request) -> bytes:
+    try:
+        return b64decode(request.body) if request.is_base64 else request.body.encode()
+    except UnicodeEncodeError as error:
+        raise _half_a_character(error) from None
+    except ValueError as error:
+        raise InvalidRequest(f"the body is not the base64 that it is said to be: {error}") from None
+
+
 def _list_of(document: Mapping[str, Any], name: str, most: int) -> Sequence[Row]:
     entries = document.get(name)
     unknown = sorted(set(document) - {name})
     if not isinstance(entries, list) or not entries:
-        hint = f" (it has {', '.join(map(repr, unknown[:5]))})" if unknown else ""
+        hint = f" (it has {', '.join(map(quoted, unknown[:5]))})" if unknown else ""
         raise InvalidRequest(f"the body must have {name!r}, a list with at least one object{hint}")
     if len(entries) > most:
         raise TooLarge(f"{len(entries):,} {name}, and {most:,} is the limit of one call: send them in chunks")
@@ -144,8 +251,11 @@ def _list_of(document: Mapping[str, Any], name: str, most: int) -> Sequence[Row]
     raise InvalidRequest(f"{name}[{wrong}] must be a JSON object, not {type(entries[wrong]).__name__}")
 
 
-def _refuse_constant(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not a JSON number")
+def _flag(document: Mapping[str, Any], name: str) -> bool:
+    value = document.get(name, False)
+    if not isinstance(value, bool):
+        raise InvalidRequest(f"{name!r} must be true or false, not {shown(value)}")
+    return value
 
 
 def _check_text(document: object) -> None:
@@ -153,5 +263,9 @@ def _check_text(document: object) -> None:
     try:
         json.dumps(document, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
-        half = error.object[error.start : error.start + 1]
-        raise InvalidRequest(f"the body is not valid text: {half!r} is half of a character") from None
+        raise _half_a_character(error) from None
+
+
+def _half_a_character(error: UnicodeEncodeError) -> InvalidRequest:
+    half = error.object[error.start : error.start + 1]
+    return InvalidRequest(f"the body is not valid text: {half!r} is half of a character")

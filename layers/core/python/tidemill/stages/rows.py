@@ -13,6 +13,8 @@ import numpy as np
 from tidemill.encoding import LARGEST, MISSING, NULL_WORDS, Matrix, Value, read_value, value_encoder
 from tidemill.schema import Column, Schema
 
+MOST_PROBLEMS = 100
+"""Of a request are told; so of a column no more need be found."""
 _MOST_WARNINGS = 20
 _NAN = float("nan")
 _NUMBERS, _BOOLEANS = frozenset({int, float}), frozenset({bool})
@@ -22,10 +24,13 @@ Row = Mapping[str, Any]
 
 @dataclass
 class Notes:
-    """Problems refuse the request; warnings are told beside the answer."""
+    """Problems refuse the request; warnings are told beside the answer. `more`: not all problems were looked for."""
 
     problems: list[dict[str, Any]] = field(default_factory=list)
+    more: bool = False
     warnings: dict[str, int] = field(default_factory=dict)
+    untold: int = 0
+    """Warnings beyond those that are told anyway."""
 
     def problem(self, row: int, name: str, expected: str, got: str) -> None:
         self.problems.append({"row": row, "field": name, "expected": expected, "got": got})
@@ -35,7 +40,7 @@ class Notes:
 
     def sentences(self) -> list[str]:
         counted = [f"{text} ({count} rows)" if count > 1 else text for text, count in self.warnings.items()]
-        hidden = len(counted) - _MOST_WARNINGS
+        hidden = len(counted) + self.untold - _MOST_WARNINGS
         return counted[:_MOST_WARNINGS] + ([f"and {hidden} more warnings"] if hidden > 0 else [])
 
 
@@ -57,13 +62,17 @@ class RowReader:
         places: list[Sequence[float]] = []
         for name, read in self._readers:
             places.extend(read(columns.get(name) or [None] * len(rows), rows, notes))
+        if notes.more:
+            return columns, np.empty((0, 0), dtype=np.float32)
         return columns, np.ascontiguousarray(np.array(places, dtype=np.float32).T)
 
     def _columns(self, rows: Sequence[Row], notes: Notes) -> Columns:
         named = set().union(*rows)
-        for name in sorted(named.difference(self._known)):
-            unknown = f"field {name!r} is not known to the model and was ignored"
-            notes.warn(unknown, sum(name in row for row in rows))
+        unknown = sorted(named.difference(self._known))
+        for name in unknown[:_MOST_WARNINGS]:
+            warning = f"field {quoted(name)} is not known to the model and was ignored"
+            notes.warn(warning, sum(name in row for row in rows))
+        notes.untold += len(unknown[_MOST_WARNINGS:])
         return {name: _values(name, get, rows) for name, get in self._known.items() if name in named}
 
 
@@ -137,7 +146,11 @@ def _one_by_one(column: Column) -> Reader:
 
     def read(values: list[Any], rows: Sequence[Row], notes: Notes) -> Sequence[Sequence[float]]:
         encoded = []
+        last = len(notes.problems) + MOST_PROBLEMS
         for number, raw in enumerate(values):
+            if len(notes.problems) == last:
+                notes.more = True
+                break
             try:
                 value = read_value(column, raw)
             except ValueError as error:
@@ -181,5 +194,14 @@ def _outside(column: Column) -> str:
 
 
 def shown(raw: object) -> str:
-    text = json.dumps(raw, default=str)
+    """A value that was sent, as JSON."""
+    return _cut(json.dumps(raw, default=str))
+
+
+def quoted(sent: object) -> str:
+    """A name that was sent, or what stands in a sentence for one."""
+    return _cut(repr(sent))
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= 60 else f"{text[:60]}…"

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -11,22 +12,22 @@ import numpy.typing as npt
 
 from tidemill.encoding import Matrix
 from tidemill.errors import InvalidRequest, ModelIncompatible, TooLarge
-from tidemill.limits import MOST_SHARES
+from tidemill.limits import MOST_OF_IDS, answered_rows, written_size
 from tidemill.schema import Column, Schema
 from tidemill.stages.classes import class_value
 from tidemill.stages.onnx_model import OnnxModel
-from tidemill.stages.rows import Columns, Notes, Row, RowReader
+from tidemill.stages.rows import MOST_PROBLEMS, Columns, Notes, Row, RowReader
 
 GOLDEN_TOLERANCE = 1e-5
 MOST_ROWS = 10_000
-_MOST_PROBLEMS = 100
+_SHORT_IDS = 200_000
 
 
 @dataclass(frozen=True)
 class Answers:
     """Column by column, each as long as the request had rows; `shares` are of `classes`, None for regression.
 
-    `columns` has what was sent, as far as the model knows it and it may be captured.
+    `columns` has what was sent, as far as the model knows it and it may be captured; `matrix` is what the graph took.
     """
 
     ids: Sequence[str]
@@ -35,6 +36,7 @@ class Answers:
     shares: Sequence[Sequence[float]] | None
     columns: Columns
     warnings: Sequence[str]
+    matrix: Matrix
 
     def to_json(self) -> list[dict[str, Any]]:
         """Each row's reply, in the shape of the HTTP contract."""
@@ -68,7 +70,9 @@ class ServedModel:
         self.schema = Schema.from_json(manifest["schema"])
         self._read = RowReader(self.schema)
         self._graph = OnnxModel(graph)
+        self.digests: Mapping[str, str] = manifest["digests"]
         self._classes = [class_value(name, self.schema.target) for name in self.schema.classes]
+        self._most_rows = answered_rows(self.schema.classes)
         self._threshold: float | None = manifest.get("threshold")
         # A version of before there was a choice has all captured.
         self._not_captured = frozenset(manifest.get("not_captured", ()))
@@ -76,20 +80,20 @@ class ServedModel:
 
     def predict(self, rows: Sequence[Row], new_id: str) -> Answers:
         """Ids come from the rows' own id column, else from `new_id`. Raises `InvalidRows` naming every field."""
-        most = MOST_SHARES // max(1, len(self._classes))
-        if len(rows) > most:
+        if len(rows) > self._most_rows:
             raise TooLarge(
                 f"{len(rows):,} rows of {len(self._classes)} classes make a reply that is too large: "
-                f"send at most {most:,} rows a call"
+                f"send at most {self._most_rows:,} rows a call"
             )
         notes = Notes()
         columns, matrix = self._read(rows, notes)
         if notes.problems:
-            raise InvalidRows(notes.problems)
+            raise InvalidRows(notes)
         predictions, shares = self._decide(matrix)
         ids = self._ids(columns, len(rows), new_id)
+        _check_size(ids)
         kept = {name: values for name, values in columns.items() if name not in self._not_captured}
-        return Answers(ids, predictions, self.schema.classes, shares, kept, notes.sentences())
+        return Answers(ids, predictions, self.schema.classes, shares, kept, notes.sentences(), matrix)
 
     def answer(self, matrix: Matrix) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64] | None]:
         """Of encoded rows what `predict` answers: the values, of classes (n, classes), and the places of the answers
@@ -135,11 +139,23 @@ class ServedModel:
 class InvalidRows(InvalidRequest):
     """`fields`: one entry a bad value, `{"row", "field", "expected", "got"}`; rows count from 0."""
 
-    def __init__(self, fields: Sequence[Mapping[str, Any]]) -> None:
-        ordered = sorted(fields, key=lambda entry: int(entry["row"]))
-        self.fields = ordered[:_MOST_PROBLEMS]
+    def __init__(self, notes: Notes) -> None:
+        ordered = sorted(notes.problems, key=itemgetter("row"))
+        self.fields: Sequence[Mapping[str, Any]] = ordered[:MOST_PROBLEMS]
         names = list(dict.fromkeys(str(entry["field"]) for entry in ordered))
-        super().__init__(f"{len(fields)} values cannot be used, in {', '.join(map(repr, names[:20]))}")
+        count = f"{'at least ' if notes.more else ''}{len(ordered)}"
+        super().__init__(f"{count} values cannot be used, in {', '.join(map(repr, names[:20]))}")
+
+
+def _check_size(ids: Sequence[str]) -> None:
+    if sum(map(len, ids)) <= _SHORT_IDS:
+        return
+    size = written_size(ids)
+    if size > MOST_OF_IDS:
+        raise TooLarge(
+            f"the rows' ids alone are {size:,} bytes of the reply, and {MOST_OF_IDS:,} is the limit: send fewer rows a "
+            "call, or shorter ids"
+        )
 
 
 def _is_id(value: object) -> bool:
