@@ -1,7 +1,8 @@
 """Evidently's default preset on the tables of `tests.bench.drift_power` and `tests.bench.drift_speed`, in an
 environment of its own: `python tests/bench/drift_peer.py FOLDER`.
 
-The folder has reference-0.npz, window-0.npz and so on: numbers as they are, categories as codes beside `names:{column}`.
+The folder has reference-0.npz, window-0.npz and so on: numbers as they are, categories as codes beside
+`names:{column}`.
 Prints one JSON line: columns found drifted of each pair, seconds, and peak memory in bytes.
 """
 

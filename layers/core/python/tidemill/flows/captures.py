@@ -4,12 +4,15 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
 from itertools import groupby, takewhile, tee
 from typing import Any
 
 from tidemill.aws.objects import Objects
 from tidemill.stages.captured import Record
 
+BLOCK = 1 << 24
+"""Bytes of captured lines that are in memory at a time."""
 SPAN = timedelta(minutes=1)
 """The records of one object are all of one minute, by the clock: so a window is read whole, and in the order of time,
 from objects that each hold many requests and came in any order."""
@@ -30,15 +33,34 @@ class Captures:
 
     def read(self, kind: str, model: str, start: datetime | None, end: datetime) -> Iterator[Record]:
         """Records whose time is in [start, end), in the order of their time; from the beginning without a start."""
+        low, high = start.isoformat() if start else "", end.isoformat()
+        for minute in self._minutes(kind, model, start, end):
+            records = map(json.loads, _once(minute))
+            yield from sorted((one for one in records if low <= one["time"] < high), key=lambda one: str(one["time"]))
+
+    def blocks(self, kind: str, model: str, start: datetime, end: datetime) -> Iterator[bytes]:
+        """Lines of all records whose time is in [start, end), and of some around, in blocks of about `BLOCK` bytes."""
+        lines: list[bytes] = []
+        size = 0
+        for minute in self._minutes(kind, model, start, end):
+            for line in _once(minute):
+                lines.append(line)
+                size += len(line)
+                if size >= BLOCK:
+                    yield b"\n".join(lines)
+                    lines, size = [], 0
+        if lines:
+            yield b"\n".join(lines)
+
+    def _minutes(self, kind: str, model: str, start: datetime | None, end: datetime) -> Iterator[Iterator[bytes]]:
+        """The objects of each minute."""
         after = _key(kind, model, start - SPAN) if start else ""
         # The name has whole seconds, the record has them exactly.
         last = _key(kind, model, end + timedelta(seconds=1))
-        low, high = start.isoformat() if start else "", end.isoformat()
         keys, again = tee(takewhile(lambda key: key < last, self.objects.keys(f"{kind}/{model}/", after)))
         named = zip(keys, self.objects.get_many(again), strict=True)
         for _, minute in groupby(named, lambda each: _minute(each[0])):
-            records = _records(data for _, data in minute)
-            yield from sorted((one for one in records if low <= one["time"] < high), key=lambda one: str(one["time"]))
+            yield (data for _, data in minute)
 
     def labels(self, model: str, start: datetime | None, end: datetime) -> dict[str, Any]:
         """The label of each id that came in [start, end), the newest where it came twice."""
@@ -53,9 +75,16 @@ def by_minute(records: Iterable[Record]) -> Iterable[Sequence[Record]]:
     return found.values()
 
 
-def _records(objects: Iterable[bytes]) -> Iterator[Record]:
-    lines = (line for data in objects for line in data.decode().splitlines())
-    return map(json.loads, dict.fromkeys(lines))
+def _once(objects: Iterable[bytes]) -> Iterator[bytes]:
+    """Lines, of those that are the same the first."""
+    known: set[bytes] = set()
+    for data in objects:
+        # Of bytes, lines end where JSON Lines say, and not at every character that Unicode has for it.
+        for line in data.splitlines():
+            digest = blake2b(line, digest_size=16).digest()
+            if digest not in known:
+                known.add(digest)
+                yield line
 
 
 def _time(record: Record) -> datetime:
