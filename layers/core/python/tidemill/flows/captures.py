@@ -4,12 +4,11 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from hashlib import blake2b
 from itertools import groupby, takewhile, tee
 from typing import Any
 
 from tidemill.aws.objects import Objects
-from tidemill.stages.captured import Record
+from tidemill.stages.captured import Record, as_json
 
 BLOCK = 1 << 24
 """Bytes of captured lines that are in memory at a time."""
@@ -28,29 +27,27 @@ class Captures:
     def write(self, kind: str, model: str, name: str, records: Sequence[Record]) -> None:
         """Records of one minute; the same `name` and time write the same object again."""
         first = min(_time(record) for record in records)
-        body = "\n".join(json.dumps(record, allow_nan=False) for record in records)
+        body = "\n".join(map(as_json, records))
         self.objects.put(_key(kind, model, first, f"-{name}.jsonl"), body.encode(), "application/x-ndjson")
 
     def read(self, kind: str, model: str, start: datetime | None, end: datetime) -> Iterator[Record]:
         """Records whose time is in [start, end), in the order of their time; from the beginning without a start."""
         low, high = start.isoformat() if start else "", end.isoformat()
         for minute in self._minutes(kind, model, start, end):
-            records = map(json.loads, _once(minute))
+            records = (json.loads(line) for lines in _once(minute) for line in lines.splitlines())
             yield from sorted((one for one in records if low <= one["time"] < high), key=lambda one: str(one["time"]))
 
     def blocks(self, kind: str, model: str, start: datetime, end: datetime) -> Iterator[bytes]:
         """Lines of all records whose time is in [start, end), and of some around, in blocks of about `BLOCK` bytes."""
-        lines: list[bytes] = []
-        size = 0
+        pieces: list[bytes] = []
         for minute in self._minutes(kind, model, start, end):
-            for line in _once(minute):
-                lines.append(line)
-                size += len(line)
-                if size >= BLOCK:
-                    yield b"\n".join(lines)
-                    lines, size = [], 0
-        if lines:
-            yield b"\n".join(lines)
+            for lines in _once(minute):
+                pieces.append(lines)
+                if sum(map(len, pieces)) >= BLOCK:
+                    yield b"\n".join(pieces)
+                    pieces = []
+        if pieces:
+            yield b"\n".join(pieces)
 
     def _minutes(self, kind: str, model: str, start: datetime | None, end: datetime) -> Iterator[Iterator[bytes]]:
         """The objects of each minute."""
@@ -76,15 +73,18 @@ def by_minute(records: Iterable[Record]) -> Iterable[Sequence[Record]]:
 
 
 def _once(objects: Iterable[bytes]) -> Iterator[bytes]:
-    """Lines, of those that are the same the first."""
-    known: set[bytes] = set()
+    """Each object's lines, of those that are the same only the first. Of bytes, lines end where JSON Lines say, and not
+    at every character that Unicode has for it."""
+    known: set[int] = set()
     for data in objects:
-        # Of bytes, lines end where JSON Lines say, and not at every character that Unicode has for it.
-        for line in data.splitlines():
-            digest = blake2b(line, digest_size=16).digest()
-            if digest not in known:
-                known.add(digest)
-                yield line
+        lines = data.splitlines()
+        hashes = list(map(hash, lines))
+        fresh = set(hashes)
+        if len(fresh) < len(lines) or not fresh.isdisjoint(known):
+            data = b"\n".join(line for line in dict.fromkeys(lines) if hash(line) not in known)  # noqa: PLW2901
+        known |= fresh
+        if data:
+            yield data
 
 
 def _time(record: Record) -> datetime:

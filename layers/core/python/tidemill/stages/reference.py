@@ -19,7 +19,7 @@ from tidemill.stages.window import Values, Window, WindowBuilder
 
 Mask = npt.NDArray[np.bool_]
 NOTHING = Profile(0, {})
-_ROWS_OF_BLOCK = 10_000
+_ROWS_OF_BLOCK = 2_000
 """Of a block, so many rows at most say how the columns go together."""
 
 
