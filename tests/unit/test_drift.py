@@ -380,3 +380,46 @@ def in_cells(reference: NumericProfile, values: Array) -> Array:
     place = np.searchsorted(edges, values, "left")
     on = (place < len(edges)) & (edges[place.clip(max=len(edges) - 1)] == values)
     return np.bincount(2 * place + on, minlength=2 * len(edges) + 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "broken", "kind", "words"),
+    [
+        ("temp", numbers(2, 300)["temp"] * 1.8 + 32, "unit", "degrees Fahrenheit instead of Celsius: median 3"),
+        ("hot", (numbers(2, 300)["temp"] * 1.8 + 32 - 32) / 1.8, "unit", "degrees Celsius instead of Fahrenheit"),
+        ("temp", np.append(np.full(30, -999.0), numbers(2, 270)["temp"]), "range", "range in 10.0% of 300 values"),
+    ],
+)
+def test_a_feed_in_other_degrees_or_far_out_of_range_is_named(name: str, broken: Array, kind: str, words: str) -> None:
+    columns = {**numbers(1, 3000), "hot": numbers(5, 3000)["temp"] * 1.8 + 32}
+    problem = problems_of(profiled(columns), {**columns, name: broken})
+    assert [(p.column, p.kind, p.broken) for p in problem] == [(name, kind, True)]
+    assert words in problem[0].sentence
+
+
+def test_a_few_outliers_are_the_world_and_not_the_feed() -> None:
+    window = numbers(2, 300)["temp"]
+    window[:10] = 900.0
+    assert problems_of(profiled(numbers(1, 3000)), {"temp": window}) == []
+
+
+def test_a_bad_column_takes_no_other_with_it() -> None:
+    columns = world(np.random.default_rng(1), 3000)
+    window = {
+        **world(np.random.default_rng(2), 400),
+        "normal0": np.full(400, math.nan),
+        "even": np.array(["?"] * 400, dtype=object),
+    }
+    window["normal1"] = window["normal1"] + 1
+    report, problems = judged(profiled(columns), window), problems_of(profiled(columns), window)
+    assert {"normal1", "normal0", "even"} <= set(report.drifted)
+    assert {(p.column, p.kind) for p in problems} == {("normal0", "missing"), ("even", "unknown_categories")}
+
+
+def test_a_report_says_how_much_of_the_importance_drifted() -> None:
+    rng = np.random.default_rng(5)
+    reference = profiled({name: rng.normal(size=3000) for name in ("little", "much", "same")})
+    window = {"little": rng.normal(0.6, 1, 500), "much": rng.normal(2, 1, 500), "same": rng.normal(size=500)}
+    weights = {"little": 0.1, "much": 0.3, "same": 0.6, "gone": -0.2}
+    assert judged(reference, window, importance=weights).importance == pytest.approx(0.4)
+    assert judged(reference, window).importance is None
