@@ -15,7 +15,7 @@ from scipy import stats
 from tests.bench.worlds import MIX, Number, World, of_cells
 from tidemill.profile import NumericProfile, Profile, merge, profile, profile_column
 from tidemill.stages.drift import ColumnDrift, Compared, DriftPolicy, DriftReport, detect
-from tidemill.stages.feed import FeedProblem, feed_problems
+from tidemill.stages.feed import FeedProblem, feed_problems, silence
 from tidemill.stages.special import (
     chi_square_p,
     compare_levels,
@@ -423,3 +423,9 @@ def test_a_report_says_how_much_of_the_importance_drifted() -> None:
     weights = {"little": 0.1, "much": 0.3, "same": 0.6, "gone": -0.2}
     assert judged(reference, window, importance=weights).importance == pytest.approx(0.4)
     assert judged(reference, window).importance is None
+
+
+def test_a_silent_window_is_told_beside_what_is_usual() -> None:
+    assert silence(0, [1200, 1000, 1400]) == "no predictions came in this window, where 1,200 are usual"
+    assert silence(100, [1200, 1000, 1400]).startswith("100 predictions came")
+    assert silence(500, [1200, 1000, 1400]) == silence(0, [1200]) == silence(0, [0, 0, 0]) == ""

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,7 +20,7 @@ from tidemill.schema import Schema
 from tidemill.spec import ModelSpec, parse_spec
 from tidemill.stages.classes import class_name
 from tidemill.stages.drift import DriftPolicy, DriftReport, detect
-from tidemill.stages.feed import feed_problems
+from tidemill.stages.feed import feed_problems, silence
 from tidemill.stages.metrics import as_judged, metric
 from tidemill.stages.performance import Performance, measure
 from tidemill.stages.reference import Reference
@@ -64,6 +64,9 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
     )
     windows = [(_time(item["start"]), _window_end(item), str(item["verdict"])) for item in past]
     decision = triage(findings, windows, (start, end), spec.monitor, spec.retrain)
+    silent = silence(window.rows, [int(item["predictions"]) for item in past if "predictions" in item])
+    if silent:
+        decision = replace(decision, reason=f"{silent}; {decision.reason}")
     decision, governor = _governed(request.model, check, decision, spec, stores, now)
 
     report = {
@@ -171,6 +174,7 @@ def _record(
         check,
         start=report["window"]["start"],
         version=report["version"],
+        predictions=report["predictions"],
         verdict=drift.verdict,
         action=decision.action,
         reason=decision.reason,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ DECADE = 0.9
 """In powers of ten; a little less than one, since the two medians of a true 10x are only estimates."""
 BY_CHANCE = 1e-6
 _DEGREES = (("Fahrenheit", "Celsius", 1.8, 32.0), ("Celsius", "Fahrenheit", 1 / 1.8, -32 / 1.8))
+_FEW_WINDOWS, _SILENT = 3, 10
 _FIT = 0.25
 """Of the distance of two quartiles: how far each quartile of a converted column may be from where it should be."""
 
@@ -46,6 +48,14 @@ def feed_problems(reference: Profile, window: Window, *, min_rows: int = 50) -> 
     with np.errstate(all="ignore"):
         found = (_feed(name, ref, window, min_rows) for name, ref in reference.columns.items())
         return [problem for problem in found if problem is not None]
+
+
+def silence(rows: int, usual: Sequence[int]) -> str:
+    """Why a window has strikingly few rows beside earlier ones; that is a fact, and no failure."""
+    middle = float(np.median(usual)) if len(usual) >= _FEW_WINDOWS else 0.0
+    if rows * _SILENT > middle or not middle:
+        return ""
+    return f"{rows or 'no'} predictions came in this window, where {middle:,.0f} are usual"
 
 
 def _feed(name: str, reference: ColumnProfile, window: Window, min_rows: int) -> FeedProblem | None:
