@@ -152,7 +152,8 @@ def test_the_manifest_has_the_digest_of_every_artifact_and_says_how_it_was_made(
     version = int(outcome(cloud, trips(1_200))["version"])
     prefix = f"models/trips/{version}/"
     manifest = cloud.stores.models.get_json(f"{prefix}manifest.json")
-    names = {"model.onnx", "model.joblib", "golden.json", "profile.json", "evaluation.json", "report.html"}
+    artifacts = {"model.onnx", "model.joblib", "golden.json", "evaluation.json", "report.html"}
+    names = artifacts | {"profile.json", "reference.json"}
     assert set(manifest["digests"]) == names
     for name in names:
         assert hashlib.sha256(cloud.stores.models.get(prefix + name)).hexdigest() == manifest["digests"][name]

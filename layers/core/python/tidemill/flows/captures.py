@@ -10,7 +10,7 @@ from typing import Any
 from tidemill.aws.objects import Objects
 from tidemill.stages.captured import Record, as_json
 
-BLOCK = 1 << 24
+BLOCK = 1 << 22
 """Bytes of captured lines that are in memory at a time."""
 SPAN = timedelta(minutes=1)
 """The records of one object are all of one minute, by the clock: so a window is read whole, and in the order of time,

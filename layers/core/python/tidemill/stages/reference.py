@@ -19,8 +19,8 @@ from tidemill.stages.window import Values, Window, WindowBuilder
 
 Mask = npt.NDArray[np.bool_]
 NOTHING = Profile(0, {})
-_ROWS_OF_BLOCK = 2_000
-"""Of a block, so many rows at most say how the columns go together."""
+_ALL_ROWS, _THEN_EVERY = 10_000, 10
+"""So many rows say how the columns go together, and then every tenth: more would say the same."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,7 @@ class Watch:
     _features: WindowBuilder = field(init=False)
     _answers: WindowBuilder = field(init=False)
     _errors: WindowBuilder = field(init=False)
+    _measured: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         together = self.reference.together
@@ -89,7 +90,8 @@ class Watch:
         together = self.reference.together
         if together and rows:
             schema = _of(self.schema, together)
-            chosen = spread(rows, _ROWS_OF_BLOCK)
+            chosen = np.arange(0, rows, 1 if self._measured < _ALL_ROWS else _THEN_EVERY)
+            self._measured += len(chosen)
             matrix = encode(schema, {c.name: _taken(columns[c.name], chosen) for c in schema.features}, len(chosen))
             errors = together.errors(matrix, encoded_names(schema))
             self._errors.add(dict.fromkeys(together.profile.columns, errors), len(chosen))
