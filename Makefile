@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup test static unit integration infra e2e fuzz fuzz-serve bench-prepare bench-train bench-train-memory bench-gate bench-serve bench-explain v2-client demo layers lock upgrade audit nag snapshot sbom clean
+.PHONY: help setup test static unit integration infra e2e fuzz fuzz-serve bench-prepare bench-train bench-train-memory bench-gate bench-serve bench-explain bench-drift-power bench-drift-speed v2-client demo layers lock upgrade audit nag snapshot sbom clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -62,6 +62,12 @@ bench-train: setup ## Train against scikit-learn and FLAML on public tables (ARG
 
 bench-train-memory: setup ## Peak memory and time of training at 1 and 3 million rows
 	@$(BIN)/python -m tests.bench.train_memory $(ARGS)
+
+bench-drift-power: setup ## How often a check cries wolf, and what it misses, beside Evidently (ARGS="--trials 100" is quick)
+	@$(BIN)/python -m tests.bench.drift_power $(ARGS)
+
+bench-drift-speed: setup ## A check of 1 million captured rows beside Evidently: time and memory (some minutes)
+	@$(BIN)/python -m tests.bench.drift_speed $(ARGS)
 
 demo: setup ## The whole loop on real data, on the local cloud
 	@$(BIN)/python -m examples.flights.demo

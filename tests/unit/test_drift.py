@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import reduce
 from typing import Any
 
@@ -11,9 +12,10 @@ import numpy.typing as npt
 import pytest
 from scipy import stats
 
-from tidemill.profile import Profile, merge, profile
-from tidemill.stages.drift import ColumnDrift, DriftPolicy, DriftReport, detect
-from tidemill.stages.feed import feed_problems
+from tests.bench.worlds import MIX, Number, World, of_cells
+from tidemill.profile import NumericProfile, Profile, merge, profile, profile_column
+from tidemill.stages.drift import ColumnDrift, Compared, DriftPolicy, DriftReport, detect
+from tidemill.stages.feed import FeedProblem, feed_problems, silence
 from tidemill.stages.special import (
     chi_square_p,
     compare_levels,
@@ -23,6 +25,7 @@ from tidemill.stages.special import (
     student_t_p,
     student_t_quantile,
 )
+from tidemill.stages.window import Window, WindowBuilder, count
 
 Array = npt.NDArray[Any]
 LETTERS = np.array(list("abcdefghijklmnopqrst"), dtype=object)
@@ -58,6 +61,19 @@ def profiled(columns: Mapping[str, Array]) -> Profile:
 
 def numbers(seed: int, rows: int, shift: float = 0.0) -> dict[str, Array]:
     return {"temp": np.random.default_rng(seed).normal(36 + shift, 5, rows)}
+
+
+def judged(
+    reference: Profile,
+    window: Mapping[str, Array],
+    policy: DriftPolicy | None = None,
+    importance: Mapping[str, float] | None = None,
+) -> DriftReport:
+    return detect(Compared(reference, count(reference, window)), policy, importance)
+
+
+def problems_of(reference: Profile, window: Mapping[str, Array]) -> list[FeedProblem]:
+    return feed_problems(reference, count(reference, window))
 
 
 def only(report: DriftReport) -> ColumnDrift:
@@ -122,7 +138,7 @@ def test_clean_windows_raise_the_alarm_as_rarely_as_promised(rows: int) -> None:
         rng = np.random.default_rng([seed, rows])
         if seed % 5 == 0:
             reference = profiled(world(rng, 3000))
-        flagged += detect(reference, world(rng, rows)).verdict == "drift"
+        flagged += judged(reference, world(rng, rows)).verdict == "drift"
     # One in a hundred would be 2.5 of 250; seven or more would come by chance once in 80 then.
     assert flagged < 7
 
@@ -134,14 +150,14 @@ def test_a_shift_of_one_column_in_twenty_is_found(rows: int, shift: float) -> No
     for seed in range(1, windows + 1):
         window = world(np.random.default_rng([seed, rows]), rows)
         window["normal0"] = window["normal0"] + shift
-        found += "normal0" in detect(reference, window).drifted
+        found += "normal0" in judged(reference, window).drifted
     assert found >= 95
 
 
 def test_a_reference_merged_from_many_uploads_raises_no_alarm() -> None:
     parts = [profiled(world(np.random.default_rng(seed), 300)) for seed in range(30)]
     reference = reduce(merge, parts)
-    flagged = [detect(reference, world(np.random.default_rng([seed, 9]), 20_000)).drifted for seed in range(5)]
+    flagged = [judged(reference, world(np.random.default_rng([seed, 9]), 20_000)).drifted for seed in range(5)]
     assert flagged == [()] * 5
 
 
@@ -150,11 +166,11 @@ def test_five_hundred_even_categories_do_not_drift_by_being_cut_off() -> None:
     names = np.array([f"c{i}" for i in range(500)], dtype=object)
     for rows in (1000, 20_000):
         reference = profiled({"c": names[rng.integers(0, 500, 5000)]})
-        assert detect(reference, {"c": names[rng.integers(0, 500, rows)]}).verdict == "no_drift"
+        assert judged(reference, {"c": names[rng.integers(0, 500, rows)]}).verdict == "no_drift"
 
 
 def test_a_shift_below_the_floor_is_significant_and_not_drift() -> None:
-    report = detect(profiled(numbers(1, 100_000)), numbers(2, 100_000, shift=0.3))
+    report = judged(profiled(numbers(1, 100_000)), numbers(2, 100_000, shift=0.3))
     lead = only(report).leading
     assert lead is not None
     assert lead.adjusted_p < 1e-4
@@ -163,7 +179,7 @@ def test_a_shift_below_the_floor_is_significant_and_not_drift() -> None:
 
 
 def test_a_moved_column_says_so_in_numbers() -> None:
-    report = detect(profiled(numbers(1, 5000)), numbers(2, 500, shift=35))
+    report = judged(profiled(numbers(1, 5000)), numbers(2, 500, shift=35))
     assert report.sentence == "1 of 1 tested columns drifted in 500 rows: temp"
     sentence = only(report).sentence
     assert sentence.startswith("temp moved up: median 3")
@@ -172,14 +188,14 @@ def test_a_moved_column_says_so_in_numbers() -> None:
 
 def test_the_direction_of_a_move_is_named() -> None:
     reference, centred = profiled(numbers(1, 5000)), numbers(2, 500)["temp"] - 36
-    assert "temp moved down" in only(detect(reference, {"temp": centred + 30})).sentence
-    assert "temp spread out: middle 90 %" in only(detect(reference, {"temp": 3 * centred + 36})).sentence
-    assert "temp drew together" in only(detect(reference, {"temp": 0.3 * centred + 36})).sentence
+    assert "temp moved down" in only(judged(reference, {"temp": centred + 30})).sentence
+    assert "temp spread out: middle 90 %" in only(judged(reference, {"temp": 3 * centred + 36})).sentence
+    assert "temp drew together" in only(judged(reference, {"temp": 0.3 * centred + 36})).sentence
 
 
 def test_a_heavy_value_that_moves_a_little_is_seen_between_the_edges() -> None:
     reference = profiled({"x": np.repeat([36.0, 37.0], 500)})
-    moved = only(detect(reference, {"x": np.repeat([35.9, 37.0], 200)}))
+    moved = only(judged(reference, {"x": np.repeat([35.9, 37.0], 200)}))
     assert moved.drifted
     assert moved.leading is not None
     assert moved.leading.effect == pytest.approx(0.5)
@@ -187,14 +203,14 @@ def test_a_heavy_value_that_moves_a_little_is_seen_between_the_edges() -> None:
 
 def test_a_category_that_grew_is_named_with_its_shares() -> None:
     reference = profiled({"carrier": np.repeat(LETTERS[:4], [400, 300, 200, 100])})
-    column = only(detect(reference, {"carrier": np.repeat(LETTERS[:4], [100, 100, 100, 200])}))
+    column = only(judged(reference, {"carrier": np.repeat(LETTERS[:4], [100, 100, 100, 200])}))
     assert column.sentence.startswith("carrier changed: share of 'd' 10.0% → 40.0% (total variation distance 0.30")
 
 
 def test_values_that_go_missing_are_drift_of_their_own() -> None:
     values = numbers(2, 500)["temp"]
     values[:100] = math.nan
-    column = only(detect(profiled(numbers(1, 5000)), {"temp": values}))
+    column = only(judged(profiled(numbers(1, 5000)), {"temp": values}))
     assert column.sentence.startswith("temp is missing more often: 0.0% → 20.0% of rows")
     assert [test.drifted for test in column.tests] == [False, True]
 
@@ -202,13 +218,13 @@ def test_values_that_go_missing_are_drift_of_their_own() -> None:
 def test_time_moves_on_and_is_never_tested() -> None:
     start = np.datetime64("2026-01-01", "us")
     columns = {"at": start + np.arange(500) * 10**6, **numbers(1, 500)}
-    report = detect(profiled(columns), {**columns, "at": columns["at"] + np.timedelta64(400, "D")})
+    report = judged(profiled(columns), {**columns, "at": columns["at"] + np.timedelta64(400, "D")})
     assert (report.verdict, report.columns[0].status) == ("no_drift", "not_tested")
     assert "moves on" in report.columns[0].sentence
 
 
 def test_too_few_rows_are_a_verdict_with_what_is_needed() -> None:
-    report = detect(profiled(numbers(1, 500)), numbers(2, 40), DriftPolicy(min_rows=100))
+    report = judged(profiled(numbers(1, 500)), numbers(2, 40), DriftPolicy(min_rows=100))
     assert (report.verdict, report.rows, report.needed) == ("insufficient_data", 40, 100)
     assert report.sentence == "40 rows in the window, 100 are needed"
 
@@ -224,7 +240,7 @@ def test_bad_columns_have_their_own_words_and_do_not_void_the_report() -> None:
     window["sparse"] = np.where(np.arange(400) < 5, 1.0, math.nan)
     window["text"] = np.array(["?"] * 400, dtype=object)
     window["infinite"] = np.where(np.arange(400) < 5, math.inf, good["infinite"])
-    report = detect(reference, window)
+    report = judged(reference, window)
     by_name = {column.name: column for column in report.columns}
     assert report.verdict == "drift"
     assert "moved" in report.drifted
@@ -245,24 +261,24 @@ def test_bad_columns_have_their_own_words_and_do_not_void_the_report() -> None:
 
 
 def test_a_window_without_a_testable_column_is_no_evidence_of_anything() -> None:
-    assert detect(profiled(numbers(1, 500)), {"other": np.zeros(500)}).verdict == "insufficient_data"
+    assert judged(profiled(numbers(1, 500)), {"other": np.zeros(500)}).verdict == "insufficient_data"
 
 
 def test_drifted_columns_are_ordered_by_importance_times_effect() -> None:
     rng = np.random.default_rng(5)
     reference = profiled({name: rng.normal(size=3000) for name in ("little", "much", "same")})
     window = {"little": rng.normal(0.6, 1, 500), "much": rng.normal(2, 1, 500), "same": rng.normal(size=500)}
-    assert detect(reference, window).drifted == ("much", "little")
-    assert detect(reference, window, importance={"little": 0.9, "much": 0.05}).drifted == ("little", "much")
+    assert judged(reference, window).drifted == ("much", "little")
+    assert judged(reference, window, importance={"little": 0.9, "much": 0.05}).drifted == ("little", "much")
 
 
 def test_a_report_travels_as_json() -> None:
-    report = detect(profiled(world(np.random.default_rng(1), 2000)), world(np.random.default_rng(2), 300))
+    report = judged(profiled(world(np.random.default_rng(1), 2000)), world(np.random.default_rng(2), 300))
     assert DriftReport.from_json(json.loads(json.dumps(report.to_json(), allow_nan=False))) == report
 
 
 def test_plots_share_at_most_twenty_four_bins_and_whole_distributions() -> None:
-    report = detect(profiled(world(np.random.default_rng(1), 2000)), world(np.random.default_rng(2), 300))
+    report = judged(profiled(world(np.random.default_rng(1), 2000)), world(np.random.default_rng(2), 300))
     for column in report.columns:
         plot = column.histogram
         assert plot is not None
@@ -274,7 +290,7 @@ def test_plots_share_at_most_twenty_four_bins_and_whole_distributions() -> None:
 def test_a_clean_feed_has_no_problem() -> None:
     reference = profiled(world(np.random.default_rng(1), 3000))
     for seed in range(2, 42):
-        assert feed_problems(reference, world(np.random.default_rng(seed), 60 + 10 * seed)) == []
+        assert problems_of(reference, world(np.random.default_rng(seed), 60 + 10 * seed)) == []
 
 
 def test_drift_is_not_a_broken_feed() -> None:
@@ -282,7 +298,7 @@ def test_drift_is_not_a_broken_feed() -> None:
     for name, values in window.items():
         if values.dtype.kind == "f" and name != "rare":
             window[name] = values + 2
-    assert feed_problems(profiled(world(np.random.default_rng(1), 3000)), window) == []
+    assert problems_of(profiled(world(np.random.default_rng(1), 3000)), window) == []
 
 
 @pytest.mark.parametrize(
@@ -299,13 +315,13 @@ def test_drift_is_not_a_broken_feed() -> None:
 )
 def test_a_broken_feed_is_named(name: str, broken: Array, kind: str, words: str) -> None:
     columns = {**world(np.random.default_rng(1), 3000), **numbers(1, 3000)}
-    problem = feed_problems(profiled(columns), {**columns, name: broken})
+    problem = problems_of(profiled(columns), {**columns, name: broken})
     assert [(p.column, p.kind) for p in problem] == [(name, kind)]
     assert words in problem[0].sentence
 
 
 def test_an_absent_column_is_a_feed_problem() -> None:
-    problems = feed_problems(profiled(numbers(1, 500)), {})
+    problems = problems_of(profiled(numbers(1, 500)), {})
     assert [(p.column, p.kind) for p in problems] == [("temp", "absent")]
 
 
@@ -313,10 +329,103 @@ def test_a_column_that_spans_decades_is_not_rescaled_by_moving_within_them() -> 
     rng = np.random.default_rng(1)
     reference = profiled({"wide": np.exp(3 * rng.normal(size=3000))})
     window = np.exp(3 * rng.normal(size=300))
-    assert feed_problems(reference, {"wide": 10 * window}) == []
-    assert [p.kind for p in feed_problems(reference, {"wide": 1000 * window})] == ["scale"]
+    assert problems_of(reference, {"wide": 10 * window}) == []
+    assert [p.kind for p in problems_of(reference, {"wide": 1000 * window})] == ["scale"]
 
 
 def test_a_constant_that_chance_explains_is_no_problem() -> None:
     reference = profiled({"rare": (np.arange(3000) % 100 == 0).astype(float)})
-    assert feed_problems(reference, {"rare": np.zeros(300)}) == []
+    assert problems_of(reference, {"rare": np.zeros(300)}) == []
+
+
+def test_a_window_that_came_in_blocks_is_judged_as_if_it_had_come_at_once() -> None:
+    reference, window = profiled(world(np.random.default_rng(1), 2000)), world(np.random.default_rng(2), 3000)
+    window["normal1"] = window["normal1"] + 0.2
+    builder = WindowBuilder(reference)
+    for start in range(0, 3000, 700):
+        builder.add({name: values[start : start + 700] for name, values in window.items()})
+    assert detect(Compared(reference, builder.window())) == judged(reference, window)
+
+
+def test_what_a_bench_draws_as_counts_is_what_a_check_counts_of_rows() -> None:
+    """Rows put into the cells that the bench draws its counts for give the same tests."""
+    drawn = World.of(20).changed("c0", shift=0.3)
+    rng = np.random.default_rng(3)
+    reference, rows = drawn.profile(World.of(20).draw(rng, 2000)), drawn.draw(rng, 4000)
+    columns = dict(count(reference, rows).columns)
+    for name, before in reference.columns.items():
+        if isinstance(before, NumericProfile):
+            values = np.asarray(rows[name])
+            columns[name] = of_cells(before, 4000, in_cells(before, values[~np.isnan(values)]))
+    by_rows, by_cells = (detect(Compared(reference, one)) for one in (count(reference, rows), Window(4000, columns)))
+    assert by_rows.drifted == by_cells.drifted == ("c0",)
+    for one, other in zip(by_rows.columns, by_cells.columns, strict=True):
+        assert [(t.statistic, t.effect, t.p) for t in one.tests] == [(t.statistic, t.effect, t.p) for t in other.tests]
+
+
+@pytest.mark.parametrize("law", [law for law in MIX if isinstance(law, Number)])
+def test_cells_have_the_shares_that_rows_fall_into_them_with(law: Number) -> None:
+    rng = np.random.default_rng(4)
+    reference = profile_column(replace(law, missing=0.0).draw(rng, 3000), "numeric")
+    assert isinstance(reference, NumericProfile)
+    found = in_cells(reference, replace(law, missing=0.0).draw(rng, 200_000))
+    expected = 200_000 * law.cells(reference)
+    assert expected.sum() == pytest.approx(200_000)
+    assert (np.abs(found - expected) <= 5 * np.sqrt(expected) + 1).all()
+
+
+def in_cells(reference: NumericProfile, values: Array) -> Array:
+    """By turns strictly between two edges, and on one."""
+    edges = np.asarray(reference.edges)
+    place = np.searchsorted(edges, values, "left")
+    on = (place < len(edges)) & (edges[place.clip(max=len(edges) - 1)] == values)
+    return np.bincount(2 * place + on, minlength=2 * len(edges) + 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "broken", "kind", "words"),
+    [
+        ("temp", numbers(2, 300)["temp"] * 1.8 + 32, "unit", "degrees Fahrenheit instead of Celsius: median 3"),
+        ("hot", (numbers(2, 300)["temp"] * 1.8 + 32 - 32) / 1.8, "unit", "degrees Celsius instead of Fahrenheit"),
+        ("temp", np.append(np.full(30, -999.0), numbers(2, 270)["temp"]), "range", "range in 10.0% of 300 values"),
+    ],
+)
+def test_a_feed_in_other_degrees_or_far_out_of_range_is_named(name: str, broken: Array, kind: str, words: str) -> None:
+    columns = {**numbers(1, 3000), "hot": numbers(5, 3000)["temp"] * 1.8 + 32}
+    problem = problems_of(profiled(columns), {**columns, name: broken})
+    assert [(p.column, p.kind, p.broken) for p in problem] == [(name, kind, True)]
+    assert words in problem[0].sentence
+
+
+def test_a_few_outliers_are_the_world_and_not_the_feed() -> None:
+    window = numbers(2, 300)["temp"]
+    window[:10] = 900.0
+    assert problems_of(profiled(numbers(1, 3000)), {"temp": window}) == []
+
+
+def test_a_bad_column_takes_no_other_with_it() -> None:
+    columns = world(np.random.default_rng(1), 3000)
+    window = {
+        **world(np.random.default_rng(2), 400),
+        "normal0": np.full(400, math.nan),
+        "even": np.array(["?"] * 400, dtype=object),
+    }
+    window["normal1"] = window["normal1"] + 1
+    report, problems = judged(profiled(columns), window), problems_of(profiled(columns), window)
+    assert {"normal1", "normal0", "even"} <= set(report.drifted)
+    assert {(p.column, p.kind) for p in problems} == {("normal0", "missing"), ("even", "unknown_categories")}
+
+
+def test_a_report_says_how_much_of_the_importance_drifted() -> None:
+    rng = np.random.default_rng(5)
+    reference = profiled({name: rng.normal(size=3000) for name in ("little", "much", "same")})
+    window = {"little": rng.normal(0.6, 1, 500), "much": rng.normal(2, 1, 500), "same": rng.normal(size=500)}
+    weights = {"little": 0.1, "much": 0.3, "same": 0.6, "gone": -0.2}
+    assert judged(reference, window, importance=weights).importance == pytest.approx(0.4)
+    assert judged(reference, window).importance is None
+
+
+def test_a_silent_window_is_told_beside_what_is_usual() -> None:
+    assert silence(0, [1200, 1000, 1400]) == "no predictions came in this window, where 1,200 are usual"
+    assert silence(100, [1200, 1000, 1400]).startswith("100 predictions came")
+    assert silence(500, [1200, 1000, 1400]) == silence(0, [1200]) == silence(0, [0, 0, 0]) == ""

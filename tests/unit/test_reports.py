@@ -14,11 +14,12 @@ from tidemill.reports import charts, drift, evaluation, prepare
 from tidemill.reports.columns import common_bins, heights_in
 from tidemill.reports.page import finite, moment, name, number, percent, size, tag, text
 from tidemill.stages import evaluate
-from tidemill.stages.drift import detect
+from tidemill.stages.drift import Compared, detect
 from tidemill.stages.feed import feed_problems
 from tidemill.stages.gate import Check
 from tidemill.stages.metrics import metric
 from tidemill.stages.performance import measure
+from tidemill.stages.window import count
 
 Document = dict[str, Any]
 HOSTILE = [
@@ -178,7 +179,8 @@ def checked(action: str = "quiet", names: list[str] | None = None, **changes: An
     known, kinds = columns(names or ["wind", "carrier"])
     now, _ = columns(names or ["wind", "carrier"], 200, shift=1.0)
     reference = profile(known, kinds)
-    found = detect(reference, now)
+    seen = count(reference, now)
+    found = detect(Compared(reference, seen))
     measured = metric("rmse", "regression")
     actual = np.random.default_rng(1).normal(size=200)
     performance = measure(
@@ -189,7 +191,7 @@ def checked(action: str = "quiet", names: list[str] | None = None, **changes: An
         "model": "flights", "check": "c-0123456789ab", "version": 4,
         "window": {"start": "2013-07-04T00:00:00+00:00", "end": "2013-07-05T00:00:00+00:00"}, "predictions": 200,
         "action": action, "reason": found.sentence, "governor": "",
-        "problems": [asdict(problem) for problem in feed_problems(reference, now)],
+        "problems": [asdict(problem) for problem in feed_problems(reference, seen)],
         "performance": performance.to_json(), "drift": found.to_json(),
         "history": [{"end": "2013-07-04T00:00:00+00:00", "action": "note", "verdict": "drift", "value": None}],
         **changes,

@@ -26,6 +26,8 @@ MAX_DISTINCT = 100
 """Up to here every value of a numeric column has its own count."""
 BINS = 128
 MAX_LEVELS = 200
+_FEW_BYTES = 1_000_000
+"""Sorted before a thread has begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +219,8 @@ class ProfileBuilder:
             self._pieces = {name: [piece.thinned(2) for piece in some] for name, some in self._pieces.items()}
 
     def profile(self, rows: int) -> Profile:
+        if self._held() < _FEW_BYTES:
+            return Profile(rows, {name: combine(pieces) for name, pieces in self._pieces.items()})
         # Sorting is most of it, and lets other threads run.
         with ThreadPoolExecutor(2) as pool:
             return Profile(rows, dict(zip(self._pieces, pool.map(combine, self._pieces.values()), strict=True)))

@@ -1,9 +1,9 @@
 """A bucket as a store of bytes under keys."""
 
 import json
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,8 @@ from tidemill.aws.failures import translated
 from tidemill.errors import NotFound
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from mypy_boto3_s3 import S3Client
 
 PARALLEL = 16
@@ -33,9 +35,14 @@ class Objects:
         from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 who serves reads no captures
 
         with ThreadPoolExecutor(PARALLEL) as pool:
-            # In batches, since a pool would read everything ahead of whoever consumes it.
-            for batch in _batched(keys, 16 * PARALLEL):
-                yield from pool.map(self.get, batch)
+            coming = deque["Future[bytes]"]()
+            for key in keys:
+                coming.append(pool.submit(self.get, key))
+                # A pool would read everything ahead of whoever consumes it.
+                if len(coming) == 2 * PARALLEL:
+                    yield coming.popleft().result()
+            while coming:
+                yield coming.popleft().result()
 
     def download(self, key: str, path: Path, version_id: str = "") -> None:
         """In parallel ranges, straight to disk."""
@@ -85,9 +92,3 @@ class Objects:
 def as_json(document: Any) -> bytes:
     """NaN is refused: what is not a number is null, and whoever writes decides that."""
     return json.dumps(document, allow_nan=False, indent=1).encode()
-
-
-def _batched(keys: Iterable[str], size: int) -> Iterator[list[str]]:
-    iterator = iter(keys)
-    while batch := list(islice(iterator, size)):
-        yield batch

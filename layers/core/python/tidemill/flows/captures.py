@@ -8,8 +8,10 @@ from itertools import groupby, takewhile, tee
 from typing import Any
 
 from tidemill.aws.objects import Objects
-from tidemill.stages.captured import Record
+from tidemill.stages.captured import Record, as_json
 
+BLOCK = 1 << 22
+"""Bytes of captured lines that are in memory at a time."""
 SPAN = timedelta(minutes=1)
 """The records of one object are all of one minute, by the clock: so a window is read whole, and in the order of time,
 from objects that each hold many requests and came in any order."""
@@ -25,20 +27,37 @@ class Captures:
     def write(self, kind: str, model: str, name: str, records: Sequence[Record]) -> None:
         """Records of one minute; the same `name` and time write the same object again."""
         first = min(_time(record) for record in records)
-        body = "\n".join(json.dumps(record, allow_nan=False) for record in records)
+        body = "\n".join(map(as_json, records))
         self.objects.put(_key(kind, model, first, f"-{name}.jsonl"), body.encode(), "application/x-ndjson")
 
     def read(self, kind: str, model: str, start: datetime | None, end: datetime) -> Iterator[Record]:
         """Records whose time is in [start, end), in the order of their time; from the beginning without a start."""
+        low, high = start.isoformat() if start else "", end.isoformat()
+        for minute in self._minutes(kind, model, start, end):
+            records = (json.loads(line) for lines in _once(minute) for line in lines.splitlines())
+            yield from sorted((one for one in records if low <= one["time"] < high), key=lambda one: str(one["time"]))
+
+    def blocks(self, kind: str, model: str, start: datetime, end: datetime) -> Iterator[bytes]:
+        """Lines of all records whose time is in [start, end), and of some around, in blocks of about `BLOCK` bytes."""
+        pieces: list[bytes] = []
+        for minute in self._minutes(kind, model, start, end):
+            for lines in _once(minute):
+                pieces.append(lines)
+                if sum(map(len, pieces)) >= BLOCK:
+                    yield b"\n".join(pieces)
+                    pieces = []
+        if pieces:
+            yield b"\n".join(pieces)
+
+    def _minutes(self, kind: str, model: str, start: datetime | None, end: datetime) -> Iterator[Iterator[bytes]]:
+        """The objects of each minute."""
         after = _key(kind, model, start - SPAN) if start else ""
         # The name has whole seconds, the record has them exactly.
         last = _key(kind, model, end + timedelta(seconds=1))
-        low, high = start.isoformat() if start else "", end.isoformat()
         keys, again = tee(takewhile(lambda key: key < last, self.objects.keys(f"{kind}/{model}/", after)))
         named = zip(keys, self.objects.get_many(again), strict=True)
         for _, minute in groupby(named, lambda each: _minute(each[0])):
-            records = _records(data for _, data in minute)
-            yield from sorted((one for one in records if low <= one["time"] < high), key=lambda one: str(one["time"]))
+            yield (data for _, data in minute)
 
     def labels(self, model: str, start: datetime | None, end: datetime) -> dict[str, Any]:
         """The label of each id that came in [start, end), the newest where it came twice."""
@@ -53,9 +72,19 @@ def by_minute(records: Iterable[Record]) -> Iterable[Sequence[Record]]:
     return found.values()
 
 
-def _records(objects: Iterable[bytes]) -> Iterator[Record]:
-    lines = (line for data in objects for line in data.decode().splitlines())
-    return map(json.loads, dict.fromkeys(lines))
+def _once(objects: Iterable[bytes]) -> Iterator[bytes]:
+    """Each object's lines, of those that are the same only the first. Of bytes, lines end where JSON Lines say, and not
+    at every character that Unicode has for it."""
+    known: set[int] = set()
+    for data in objects:
+        lines = data.splitlines()
+        hashes = list(map(hash, lines))
+        fresh = set(hashes)
+        if len(fresh) < len(lines) or not fresh.isdisjoint(known):
+            data = b"\n".join(line for line in dict.fromkeys(lines) if hash(line) not in known)  # noqa: PLW2901
+        known |= fresh
+        if data:
+            yield data
 
 
 def _time(record: Record) -> datetime:

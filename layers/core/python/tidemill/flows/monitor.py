@@ -12,19 +12,18 @@ from tidemill.aws.paths import check_prefix, version_prefix
 from tidemill.aws.registry import Champion, Item, content_of
 from tidemill.aws.stores import Stores
 from tidemill.contracts import Checked, CheckRequest, Window
-from tidemill.encoding import read_value
 from tidemill.errors import InvalidRequest, NotFound
 from tidemill.flows.captures import Captures
-from tidemill.profile import Profile
+from tidemill.flows.window import CapturedWindow, WindowReader
 from tidemill.reports.drift import render
-from tidemill.schema import Column, Columns, Schema
+from tidemill.schema import Schema
 from tidemill.spec import ModelSpec, parse_spec
-from tidemill.stages.captured import Record
 from tidemill.stages.classes import class_name
 from tidemill.stages.drift import DriftPolicy, DriftReport, detect
-from tidemill.stages.feed import feed_problems
+from tidemill.stages.feed import feed_problems, silence
 from tidemill.stages.metrics import as_judged, metric
 from tidemill.stages.performance import Performance, measure
+from tidemill.stages.reference import Reference
 from tidemill.stages.retrain import Decision, Findings, past_run, permitted, triage
 
 Document = dict[str, Any]
@@ -40,28 +39,18 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
     prefix = version_prefix(request.model, champion.version)
     manifest = stores.models.get_json(f"{prefix}manifest.json")
     evaluation = stores.models.get_json(f"{prefix}evaluation.json")
-    reference = Profile.from_json(stores.models.get_json(f"{prefix}profile.json"))
     spec, schema = parse_spec(manifest["spec"]), Schema.from_json(manifest["schema"])
+    reference = _reference(prefix, spec, stores)
     start, end = _window(request.window, spec, now)
 
     captures = Captures(stores.captures)
-    records = [
-        record
-        for record in captures.read("predictions", request.model, start, end)
-        if record["version"] == champion.version
-    ]
     labels = captures.labels(request.model, start, now)
-    labelled = [record for record in records if record["id"] in labels]
-
-    # What is never captured has not gone missing.
-    dropped = set(spec.capture.drop)
-    seen = [column for column in schema.features if column.name not in dropped]
-    reference = replace(reference, columns={n: one for n, one in reference.columns.items() if n not in dropped})
-    columns = typed_columns(records, seen)
+    window = WindowReader(captures, request.model, champion.version, schema, reference).read(start, end, labels)
     policy = DriftPolicy(min_rows=spec.monitor.min_rows, false_alarms=spec.monitor.false_alarms)
-    drift = detect(reference, columns, policy, evaluation["importance"])
-    problems = feed_problems(reference, columns) if len(records) >= spec.monitor.min_rows else []
-    performance = _performance(labelled, labels, len(records), schema, evaluation, spec)
+    drift = detect(window.compared, policy, evaluation["importance"])
+    enough = window.rows >= spec.monitor.min_rows
+    problems = feed_problems(reference.features, window.features) if enough else []
+    performance = _performance(window, schema, evaluation, spec)
     check = _check_id(request.model, champion, start, end)
     past = _past(request.model, champion, check, start - spec.monitor.patience[1] * (end - start), stores)
     findings = Findings(
@@ -70,11 +59,14 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
         performance_sentence=performance.sentence,
         drift=drift.verdict,
         drift_sentence=drift.sentence,
-        new_labels=len(labelled) if len(seen) == len(schema.features) else 0,
+        new_labels=0 if any(column.name in spec.capture.drop for column in schema.features) else len(window.labels),
         new_uploads=_new_uploads(request.model, manifest, stores),
     )
     windows = [(_time(item["start"]), _window_end(item), str(item["verdict"])) for item in past]
     decision = triage(findings, windows, (start, end), spec.monitor, spec.retrain)
+    silent = silence(window.rows, [int(item["predictions"]) for item in past if "predictions" in item])
+    if silent:
+        decision = replace(decision, reason=f"{silent}; {decision.reason}")
     decision, governor = _governed(request.model, check, decision, spec, stores, now)
 
     report = {
@@ -82,7 +74,7 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
         "check": check,
         "version": champion.version,
         "window": asdict(Window(start.isoformat(), end.isoformat())),
-        "predictions": len(records),
+        "predictions": window.rows,
         "action": decision.action,
         "reason": decision.reason,
         "governor": governor,
@@ -100,28 +92,10 @@ def _past(model: str, champion: Champion, check: str, since: datetime, stores: S
     return [item for item in items if item["version"] == champion.version and item["check"] != check]
 
 
-def typed_columns(records: Sequence[Record], features: Sequence[Column]) -> Columns:
-    """Captured rows as typed columns of a model's features; what cannot be read counts as missing."""
-    return {column.name: _typed(column, [record["row"].get(column.name) for record in records]) for column in features}
-
-
-def _typed(column: Column, raw: Sequence[object]) -> Any:
-    values = [_read(column, entry) for entry in raw]
-    if column.kind == "categorical":
-        typed = np.empty(len(values), dtype=object)
-        typed[:] = values
-        return typed
-    if column.kind == "datetime":
-        plain = [None if value is None else value.replace(tzinfo=None) for value in values]
-        return np.array(plain, dtype="datetime64[us]")
-    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
-
-
-def _read(column: Column, raw: object) -> Any:
-    try:
-        return read_value(column, raw)
-    except ValueError:
-        return None
+def _reference(prefix: str, spec: ModelSpec, stores: Stores) -> Reference:
+    features = stores.models.get_json(f"{prefix}profile.json")
+    reference = Reference.from_json(features, stores.models.find_json(f"{prefix}reference.json"))
+    return reference.without(spec.capture.drop)
 
 
 def _window(window: Window | None, spec: ModelSpec, now: datetime) -> tuple[datetime, datetime]:
@@ -135,41 +109,27 @@ def _window(window: Window | None, spec: ModelSpec, now: datetime) -> tuple[date
     return start, end
 
 
-def _performance(
-    labelled: Sequence[Record],
-    labels: dict[str, Any],
-    predictions: int,
-    schema: Schema,
-    evaluation: Document,
-    spec: ModelSpec,
-) -> Performance:
+def _performance(window: CapturedWindow, schema: Schema, evaluation: Document, spec: ModelSpec) -> Performance:
     measured = metric(evaluation["metric"]["name"], schema.task)
-    truth, prediction = _answers(labelled, labels, schema)
+    truth, answers = _judged(window, schema)
     return measure(
         measured,
         truth,
-        as_judged(measured, prediction, evaluation["candidate"].get("threshold")),
-        predictions=predictions,
+        as_judged(measured, answers, evaluation["candidate"].get("threshold")),
+        predictions=window.rows,
         needed=max(spec.monitor.min_rows, spec.retrain.min_new_labels),
         baseline=evaluation["candidate"]["interval"],
         dummy=evaluation["candidate"]["dummy"],
     )
 
 
-def _answers(labelled: Sequence[Record], labels: dict[str, Any], schema: Schema) -> tuple[Any, Any]:
-    """Truth and prediction arrays as metrics take them; a label that the model has no class for is left out."""
+def _judged(window: CapturedWindow, schema: Schema) -> tuple[Any, Any]:
+    """Truth and answers as metrics take them; a label that the model has no class for is left out."""
     if schema.task == "regression":
-        pairs = [(labels[record["id"]], record["prediction"]) for record in labelled]
-        both = np.array(pairs, dtype=np.float64).reshape(-1, 2)
-        return both[:, 0], both[:, 1]
-    codes = {name: code for code, name in enumerate(schema.classes)}
-    known = [
-        (codes[name], [record["probabilities"][c] for c in schema.classes])
-        for record in labelled
-        if (name := class_name(labels[record["id"]], schema.target)) in codes
-    ]
-    truth = np.array([code for code, _ in known], dtype=np.float64)
-    return truth, np.array([shares for _, shares in known], dtype=np.float64).reshape(-1, len(schema.classes))
+        return np.array(window.labels, dtype=np.float64), window.answers
+    codes: dict[str | None, int] = {name: code for code, name in enumerate(schema.classes)}
+    truth = np.array([codes.get(class_name(label, schema.target), -1) for label in window.labels], dtype=np.float64)
+    return truth[truth >= 0], window.answers[truth >= 0]
 
 
 def _new_uploads(model: str, manifest: Document, stores: Stores) -> int:
@@ -214,6 +174,7 @@ def _record(
         check,
         start=report["window"]["start"],
         version=report["version"],
+        predictions=report["predictions"],
         verdict=drift.verdict,
         action=decision.action,
         reason=decision.reason,

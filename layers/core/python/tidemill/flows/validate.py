@@ -16,10 +16,13 @@ from tidemill.errors import ModelIncompatible, NothingTrained
 from tidemill.reports.evaluation import render
 from tidemill.schema import Schema
 from tidemill.stages import attempts, evaluate
+from tidemill.stages.answers import answer_columns, profile_answers
 from tidemill.stages.attempts import Sketch
+from tidemill.stages.classes import answered
 from tidemill.stages.explain import REFERENCES, draw
 from tidemill.stages.judge import Case, Champion, judge
 from tidemill.stages.onnx_model import OnnxModel
+from tidemill.stages.reference import NOTHING, Reference, learn_together
 
 Document = dict[str, Any]
 
@@ -128,6 +131,15 @@ def _attempt(model: str, version: int, case: Case, champion: Champion | None, st
     return attempt
 
 
+def _reference(case: Case, importance: Sequence[str]) -> Reference:
+    """What windows are judged against, besides the features' own profile."""
+    rows, schema = case.rows, case.schema
+    values = case.model.predict(rows.matrix[rows.held_out])
+    places = None if schema.task == "regression" else answered(values, case.facts["threshold"])
+    together = learn_together(rows.matrix, ~rows.held_out, schema, importance, case.spec.capture.drop)
+    return Reference(NOTHING, profile_answers(answer_columns(schema, values, places)), together)
+
+
 def _write_version(
     request: ValidateRequest,
     data: StoredDataset,
@@ -145,6 +157,7 @@ def _write_version(
         REFERENCES: draw(data.matrix, ~data.held_out),
         "golden.json": json.dumps(evaluate.golden_rows(case.model, data.matrix, examples)).encode(),
         "profile.json": profile,
+        "reference.json": as_json(_reference(case, [*evaluation["importance"]]).to_json()),
         "evaluation.json": as_json(evaluation),
     }
     report = render(evaluation)

@@ -28,6 +28,12 @@ from tidemill.reports.page import (
 
 _MOST_COLUMNS = 60
 _TONES: Mapping[str, Tone] = {"quiet": "pass", "note": "calm", "quarantine": "fail", "retrain": "warn"}
+_PARTS: Mapping[str, tuple[str, str]] = {
+    "answer": ("Answers", "held-out rows"),
+    "together": ("How the columns go together", "training rows"),
+    "feature": ("Columns", "training rows"),
+}
+"""Title, and what the window is compared with."""
 _EFFECTS = {"ks": "K-S distance", "levels": "total variation", "missing": "change in missing"}
 
 
@@ -36,7 +42,7 @@ def render(report: Mapping[str, Any]) -> str:
     sections = [
         _problems(report["problems"]) if report.get("problems") else None,
         _performance(report["performance"]),
-        _columns(drift) if drift and drift["columns"] else None,
+        *(_columns(drift, of) for of in _PARTS if drift),
         _history(report),
     ]
     window = f"{moment(report['window']['start'])} to {moment(report['window']['end'])} UTC"
@@ -98,22 +104,39 @@ def _performance(performance: Mapping[str, Any]) -> Markup:
     return section(f"Performance: {performance['metric']}", numbers, drawn, note=closed(performance["sentence"]))
 
 
-def _columns(drift: Mapping[str, Any]) -> Markup:
+def _columns(drift: Mapping[str, Any], of: str) -> Markup | None:
+    columns = [column for column in drift["columns"] if column["of"] == of]
+    if not columns:
+        return None
+    title, before = _PARTS[of]
     order = {column: place for place, column in enumerate(drift["drifted"])}
-    ranked = sorted(drift["columns"], key=lambda c: (order.get(c["name"], len(order)), _least(c)))
+    ranked = sorted(columns, key=lambda c: (order.get(c["name"], len(order)), _least(c)))
     rows = [
-        (_name_and_state(column), _picture(column), _tests(column), closed(column["sentence"])) for column in ranked
+        (_name_and_state(column), _picture(column, before), _tests(column), closed(column["sentence"]))
+        for column in ranked
     ]
+    known = f"{count(drift['reference_rows'])} {before}" if of == "feature" else before
     key = join(
         [
-            tag("span", class_="key past"), f"{count(drift['reference_rows'])} training rows",
-            tag("span", class_="key calm"), f"{count(drift['rows'])} rows of the window. ",
-            f"A column has drifted when its corrected p is at most {drift['policy']['false_alarms']:g} and its effect "
-            "reaches the threshold, which the tick marks.",
+            tag("span", class_="key past"), known,
+            tag("span", class_="key calm"), f"{count(drift['rows'])} rows of the window. ", _said(drift, of),
         ]
     )  # fmt: skip
     heads = ("Column", "Distributions", "Effect", "Finding")
-    return section("Columns", table(heads, rows, most=max(_MOST_COLUMNS, len(order))), note=key)
+    return section(title, table(heads, rows, most=max(_MOST_COLUMNS, len(order))), note=key)
+
+
+def _said(drift: Mapping[str, Any], of: str) -> str:
+    if of == "answer":
+        return "What the model answers, tested as a column is."
+    if of == "together":
+        return "A row's error is what the principal components of the training rows miss of it."
+    rule = (
+        f"A column has drifted when its corrected p is at most {drift['policy']['false_alarms']:g} and its effect "
+        "reaches the threshold, which the tick marks."
+    )
+    share = drift["importance"]
+    return rule if share is None else f"{rule} The drifted columns have {percent(share)} of the importance."
 
 
 def _least(column: Mapping[str, Any]) -> float:
@@ -125,11 +148,11 @@ def _name_and_state(column: Mapping[str, Any]) -> Markup:
     return join([name(column["name"]), unit(column["kind"]), state])
 
 
-def _picture(column: Mapping[str, Any]) -> Markup | None:
+def _picture(column: Mapping[str, Any], before: str) -> Markup | None:
     plot = column["histogram"]
     if not plot:
         return None
-    return charts.overlaid(plot["reference"], plot["window"], f"{column['name'][:40]}: training rows and this window")
+    return charts.overlaid(plot["reference"], plot["window"], f"{column['name'][:40]}: {before} and this window")
 
 
 def _tests(column: Mapping[str, Any]) -> Markup:

@@ -15,6 +15,13 @@ from tidemill.written import read_number
 Values = npt.NDArray[Any] | Levels
 
 
+def answered(shares: npt.NDArray[np.float64], threshold: float | None) -> npt.NDArray[np.int64]:
+    """The place of the class that is answered: the most probable one; of two, the second from the threshold on."""
+    if threshold is None:
+        return np.asarray(shares.argmax(axis=1))
+    return (shares[:, 1] >= threshold).astype(np.int64)
+
+
 def class_texts(values: Values, kind: Kind) -> npt.NDArray[Any]:
     """A typed target's values as class names: 'true', '3', 'setosa'; None where missing."""
     names, places = _named(values, kind)

@@ -1,34 +1,26 @@
 """Has the world moved? A window of rows against the profile of the rows that a model learned from.
 
 A column has drifted when a two-sample test says so after Holm's correction over all tests of the report, and its
-effect reaches a floor. A broken feed is a different finding: see `tidemill.stages.feed`.
+effect reaches a floor. The model's answers and the way the columns go together are columns as all others. A broken
+feed is a different finding: see `tidemill.stages.feed`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
-from tidemill.profile import (
-    ColumnProfile,
-    LevelsProfile,
-    NumericProfile,
-    Profile,
-    TimeProfile,
-    level_counts,
-    profile_column,
-)
-from tidemill.schema import Columns
+from tidemill.profile import ColumnProfile, LevelsProfile, NumericProfile, Profile, TimeProfile
 from tidemill.stages.special import Comparison, compare_levels, compare_shares, holm, kolmogorov_p
+from tidemill.stages.window import Categories, Counts, Numbers, Seen, Window
 
 Verdict = Literal["drift", "no_drift", "insufficient_data"]
 Status = Literal["tested", "not_tested", "absent", "unreadable", "no_values", "too_few_values"]
-Values = npt.NDArray[Any]
+Part = Literal["feature", "answer", "together"]
 
 FEW_VALUES = 30
 PLOT_BINS = 24
@@ -45,6 +37,16 @@ class DriftPolicy:
     ks_floor: float = 0.05
     levels_floor: float = 0.05
     missing_floor: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A window, and the profile that it is compared with. Under `fewest` values nothing is said of a column's own."""
+
+    reference: Profile
+    window: Window
+    of: Part = "feature"
+    fewest: int = FEW_VALUES
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class ColumnDrift:
     sentence: str
     tests: tuple[ColumnTest, ...] = ()
     histogram: Histogram | None = None
+    of: Part = "feature"
 
     @property
     def drifted(self) -> bool:
@@ -93,7 +96,8 @@ class ColumnDrift:
 
 @dataclass(frozen=True, slots=True)
 class DriftReport:
-    """`drifted` names columns, the most important x effect first."""
+    """`drifted` names columns, the most important x effect first. `importance`: the drifted features' share of all
+    that features have, None where that is not known."""
 
     verdict: Verdict
     sentence: str
@@ -103,6 +107,7 @@ class DriftReport:
     drifted: tuple[str, ...]
     columns: tuple[ColumnDrift, ...]
     policy: DriftPolicy
+    importance: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         document = asdict(self)
@@ -119,67 +124,93 @@ class DriftReport:
 
 
 def detect(
-    reference: Profile,
-    columns: Columns,
+    compared: Compared | Sequence[Compared],
     policy: DriftPolicy | None = None,
     importance: Mapping[str, float] | None = None,
 ) -> DriftReport:
-    """Columns that the reference does not have are not looked at; without `importance` all weigh the same."""
+    """What is compared first are the features. Without `importance` all weigh the same; what is no feature weighs as
+    much as all of them."""
     policy = policy or DriftPolicy()
-    rows = max((len(values) for values in columns.values()), default=0)
-
-    def report(verdict: Verdict, sentence: str, drifted: tuple[str, ...] = ()) -> DriftReport:
-        return DriftReport(verdict, sentence, rows, policy.min_rows, reference.rows, drifted, tuple(found), policy)
-
+    compared = [compared] if isinstance(compared, Compared) else compared
+    reference_rows, rows = compared[0].reference.rows, compared[0].window.rows
     found: list[ColumnDrift] = []
+
+    def report(
+        verdict: Verdict, sentence: str, drifted: tuple[str, ...] = (), share: float | None = None
+    ) -> DriftReport:
+        columns = tuple(found)
+        return DriftReport(verdict, sentence, rows, policy.min_rows, reference_rows, drifted, columns, policy, share)
+
     if rows < policy.min_rows:
         return report("insufficient_data", f"{rows} rows in the window, {policy.min_rows} are needed")
     with np.errstate(all="ignore"):  # values near the largest float overflow in a plot's bins, nowhere else
-        found = [_look(name, ref, columns.get(name), policy) for name, ref in reference.columns.items()]
+        found = [column for each in compared for column in _looked_at(each, policy)]
     adjusted = iter(holm(np.array([test.p for column in found for test in column.tests])).tolist())
     found = [_conclude(column, [next(adjusted) for _ in column.tests], policy) for column in found]
     tested = sum(bool(column.tests) for column in found)
     if not tested:
         return report("insufficient_data", f"none of {len(found)} columns could be tested")
+    shares = _shares(found, importance)
 
     def weight(column: ColumnDrift) -> float:
         effect = max(test.effect for test in column.tests if test.drifted)
-        return effect * (1.0 if importance is None else importance.get(column.name, 0.0))
+        return effect * (shares[column.name] if column.of == "feature" else 1.0)
 
-    drifted = tuple(c.name for c in sorted((c for c in found if c.drifted), key=weight, reverse=True))
-    if not drifted:
+    moved = sorted((column for column in found if column.drifted), key=weight, reverse=True)
+    if not moved:
         return report("no_drift", f"none of {tested} tested columns drifted in {rows} rows")
+    drifted = tuple(column.name for column in moved)
     names = ", ".join(drifted[:3]) + (", …" if len(drifted) > 3 else "")
-    return report("drift", f"{len(drifted)} of {tested} tested columns drifted in {rows} rows: {names}", drifted)
+    sentence = f"{len(drifted)} of {tested} tested columns drifted in {rows} rows: {names}"
+    share = sum(shares[column.name] for column in moved if column.of == "feature")
+    return report("drift", sentence, drifted, None if importance is None else share)
 
 
-def _look(name: str, reference: ColumnProfile, values: Values | None, policy: DriftPolicy) -> ColumnDrift:
+def _shares(found: Sequence[ColumnDrift], importance: Mapping[str, float] | None) -> Mapping[str, float]:
+    """Of all that the features weigh; one that is better shuffled weighs nothing."""
+    names = [column.name for column in found if column.of == "feature"]
+    weights = {name: 1.0 if importance is None else max(0.0, importance.get(name, 0.0)) for name in names}
+    total = sum(weights.values())
+    return {name: weight / total if total else 0.0 for name, weight in weights.items()}
+
+
+def _looked_at(compared: Compared, policy: DriftPolicy) -> Iterator[ColumnDrift]:
+    window = compared.window
+    for name, reference in compared.reference.columns.items():
+        found = window.unreadable.get(name)
+        if found:
+            reason = f"is not {reference.kind} in the window: it holds {found} values"
+            column = ColumnDrift(name, reference.kind, "unreadable", f"{name} {reason}")
+        else:
+            column = _look(name, reference, window.columns.get(name), policy, compared.fewest)
+        yield replace(column, of=compared.of)
+
+
+def _look(name: str, reference: ColumnProfile, seen: Seen | None, policy: DriftPolicy, fewest: int) -> ColumnDrift:
     """The column's tests, not yet corrected for each other."""
 
     def untested(status: Status, reason: str, *tests: ColumnTest) -> ColumnDrift:
         return ColumnDrift(name, reference.kind, status, f"{name} {reason}", tests)
 
-    if values is None:
+    if seen is None:
         return untested("absent", "is absent from the window")
-    if isinstance(reference, TimeProfile):
+    if isinstance(seen, TimeProfile):
         return untested("not_tested", "is a point in time, which moves on: it is not tested")
-    if not readable(values, reference.kind):
-        return untested("unreadable", f"is not {reference.kind} in the window: it holds {values.dtype} values")
-    now: Any = profile_column(values, reference.kind)  # of the reference's own kind
+    now = seen.profile
     missing = _missing(reference, now, policy)
     if not now.present or not reference.present:
         where = "the reference" if now.present else "the window"
         return untested("no_values", f"has no value in {where}", *missing)
-    if now.present < FEW_VALUES:
-        few = f"has {now.present} values in the window, {FEW_VALUES} are needed"
+    if now.present < fewest:
+        few = f"has {now.present} values in the window, {fewest} are needed"
         return untested("too_few_values", few, *missing)
-    note, plot = "", None
-    if isinstance(reference, LevelsProfile):
-        before, after, labels = _level_counts(reference, values)
+    note, plot, tests = "", None, []
+    if isinstance(seen, Categories) and isinstance(reference, LevelsProfile):
+        before, after, labels = _level_counts(reference, seen)
         tests, plot = [_levels(before, after, labels, policy)], _level_bins(before, after, labels)
-    else:
-        tests, plot = [_numbers(reference, now, values, policy)], _number_bins(reference, now)
-        note = f"; {now.infinite} infinite values left out" if now.infinite else ""
+    if isinstance(seen, Numbers) and isinstance(reference, NumericProfile):
+        tests, plot = [_numbers(reference, seen, policy)], _number_bins(reference, seen.profile)
+        note = f"; {seen.profile.infinite} infinite values left out" if seen.profile.infinite else ""
     return ColumnDrift(name, reference.kind, "tested", note, (*tests, *missing), plot)
 
 
@@ -215,13 +246,12 @@ def _missing(reference: ColumnProfile, now: ColumnProfile, policy: DriftPolicy) 
     return [ColumnTest("missing", *result, policy.missing_floor, moved, detail)]
 
 
-def _numbers(reference: NumericProfile, now: NumericProfile, values: Values, policy: DriftPolicy) -> ColumnTest:
+def _numbers(reference: NumericProfile, seen: Numbers, policy: DriftPolicy) -> ColumnTest:
     """K-S at the profile's edges, and just below those that hold one heavy value: nothing in between is known."""
-    edges, ranked = np.asarray(reference.edges), np.sort(values[np.isfinite(values)])
+    edges, now = np.asarray(reference.edges), seen.profile
     heavy = edges[np.asarray(reference.atoms)]
     before = np.concatenate([reference.cumulative(edges), reference.cumulative(heavy, below=True)])
-    after = np.concatenate([np.searchsorted(ranked, edges, "right"), np.searchsorted(ranked, heavy, "left")])
-    gaps = before / reference.present - after / now.present
+    gaps = before / reference.present - np.concatenate([seen.up_to, seen.below]) / now.present
     up, down = float(gaps.max(initial=0.0)), float(-gaps.min(initial=0.0))
     distance = max(up, down)
     result = Comparison(distance, distance, kolmogorov_p(distance, now.present, reference.present))
@@ -235,27 +265,28 @@ def _numbers(reference: NumericProfile, now: NumericProfile, values: Values, pol
     return ColumnTest("ks", *result, policy.ks_floor, moved, detail)
 
 
-def _level_counts(reference: LevelsProfile, values: Values) -> tuple[Values, Values, list[str]]:
+def _level_counts(reference: LevelsProfile, seen: Categories) -> tuple[Counts, Counts, list[str]]:
     """Counts by level in the reference and in the window; the last place is all other levels."""
-    labels = list(reference.counts)
+    labels, before = list(reference.counts), np.array(list(reference.counts.values()), dtype=np.int64)
+    named = np.ones(len(labels), dtype=np.bool_)
     if reference.other:
         # The least frequent of those kept were chosen for being frequent here: they would seem to decline.
         cutoff = min(reference.counts.values())
-        labels = [label for label in labels if reference.counts[label] >= cutoff + 4 * math.sqrt(cutoff)]
-    now = level_counts(values, reference.kind)
-    before, after = ([counts.get(label, 0) for label in labels] for counts in (reference.counts, now))
-    rest = reference.present - sum(before), now.total() - sum(after)
-    return np.array([*before, rest[0]]), np.array([*after, rest[1]]), [*labels, OTHERS]
+        named = before >= cutoff + 4 * math.sqrt(cutoff)
+    before, after = before[named], seen.known[named]
+    rest = reference.present - before.sum(), seen.profile.present - after.sum()
+    names = [label for label, by_name in zip(labels, named, strict=True) if by_name]
+    return np.append(before, rest[0]), np.append(after, rest[1]), [*names, OTHERS]
 
 
-def _levels(before: Values, after: Values, labels: list[str], policy: DriftPolicy) -> ColumnTest:
+def _levels(before: Counts, after: Counts, labels: list[str], policy: DriftPolicy) -> ColumnTest:
     shares, shares_now = before / before.sum(), after / after.sum()
     most = int(np.argmax(np.abs(shares_now - shares)))
     detail = f"share of {labels[most]!r} {shares[most]:.1%} → {shares_now[most]:.1%}"
     return ColumnTest("levels", *compare_levels(after, before), policy.levels_floor, "changed", detail)
 
 
-def _level_bins(before: Values, after: Values, labels: list[str]) -> Histogram:
+def _level_bins(before: Counts, after: Counts, labels: list[str]) -> Histogram:
     rows = [
         tuple(np.append(counts[: PLOT_BINS - 1], counts[PLOT_BINS - 1 :].sum()) / counts.sum())
         for counts in (before, after)
@@ -287,12 +318,8 @@ def plain(number: float) -> str:
     return f"{number:,.0f}" if 1_000 <= abs(number) < 1e15 else f"{number:.4g}"
 
 
-def readable(values: Values, kind: str) -> bool:
-    """Whether the array is of the type that `Columns` has for the kind."""
-    return values.dtype.kind in {"categorical": "OU", "datetime": "M"}.get(kind, "fiub")
-
-
 def _column_from_json(entry: Mapping[str, Any]) -> ColumnDrift:
     plot = entry["histogram"] and Histogram(**{key: tuple(value) for key, value in entry["histogram"].items()})
     tests = tuple(ColumnTest(**test) for test in entry["tests"])
-    return ColumnDrift(entry["name"], entry["kind"], entry["status"], entry["sentence"], tests, plot)
+    known = {key: entry[key] for key in ("name", "kind", "status", "sentence", "of")}
+    return ColumnDrift(**known, tests=tests, histogram=plot)

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from tidemill.profile import ColumnProfile, LevelsProfile, NumericProfile, Profile, level_counts, profile_column
-from tidemill.schema import Columns
-from tidemill.stages.drift import FEW_VALUES, Values, plain, readable
+from tidemill.profile import ColumnProfile, LevelsProfile, NumericProfile, Profile
+from tidemill.stages.drift import FEW_VALUES, plain
 from tidemill.stages.special import fisher_p
+from tidemill.stages.window import Categories, Numbers, Seen, Window
 
 MISSING_JUMP = 0.3
 UNKNOWN_SHARE = 0.5
+FAR_SHARE = 0.05
 DECADE = 0.9
 """In powers of ten; a little less than one, since the two medians of a true 10x are only estimates."""
 BY_CHANCE = 1e-6
+_DEGREES = (("Fahrenheit", "Celsius", 1.8, 32.0), ("Celsius", "Fahrenheit", 1 / 1.8, -32 / 1.8))
+_FEW_WINDOWS, _SILENT = 3, 10
+_FIT = 0.25
+"""Of the distance of two quartiles: how far each quartile of a converted column may be from where it should be."""
 
 
 @dataclass(frozen=True, slots=True)
 class FeedProblem:
-    """`kind`: absent, missing, scale, unknown_categories or constant."""
+    """`kind`: absent, missing, scale, unit, range, unknown_categories or constant."""
 
     column: str
     kind: str
@@ -33,27 +38,39 @@ class FeedProblem:
         return self.kind != "constant"
 
 
-def feed_problems(reference: Profile, columns: Columns, *, min_rows: int = 50) -> list[FeedProblem]:
-    """What no change of the world explains: values gone, another unit, unknown codes, one value for all rows.
+def feed_problems(reference: Profile, window: Window, *, min_rows: int = 50) -> list[FeedProblem]:
+    """What no change of the world explains: values gone, another unit, values far out of range, unknown codes, one
+    value for all rows.
 
     Each is so far from the reference that chance is out of the question (below one in a million); windows of fewer
     than `min_rows` rows have no finding, but for a column that is absent.
     """
     with np.errstate(all="ignore"):
-        found = (_feed(name, ref, columns.get(name), min_rows) for name, ref in reference.columns.items())
+        found = (_feed(name, ref, window, min_rows) for name, ref in reference.columns.items())
         return [problem for problem in found if problem is not None]
 
 
-def _feed(name: str, reference: ColumnProfile, values: Values | None, min_rows: int) -> FeedProblem | None:
-    if values is None:
+def silence(rows: int, usual: Sequence[int]) -> str:
+    """Why a window has strikingly few rows beside earlier ones; that is a fact, and no failure."""
+    middle = float(np.median(usual)) if len(usual) >= _FEW_WINDOWS else 0.0
+    if rows * _SILENT > middle or not middle:
+        return ""
+    return f"{rows or 'no'} predictions came in this window, where {middle:,.0f} are usual"
+
+
+def _feed(name: str, reference: ColumnProfile, window: Window, min_rows: int) -> FeedProblem | None:
+    seen = window.columns.get(name)
+    if seen is None and name not in window.unreadable:
         return FeedProblem(name, "absent", f"{name} is absent from the window")
-    if len(values) < min_rows or not reference.rows or not readable(values, reference.kind):
+    if seen is None or window.rows < min_rows or not reference.rows:
         return None
-    now = profile_column(values, reference.kind)
+    now = seen.profile if isinstance(seen, Numbers | Categories) else seen
     for kind, reason in (
         ("missing", _gone(reference, now)),
         ("scale", _rescaled(reference, now)),
-        ("unknown_categories", _unknown(reference, values)),
+        ("unit", _converted(reference, now)),
+        ("range", _far(reference, seen)),
+        ("unknown_categories", _unknown(reference, seen)),
         ("constant", constant(reference, now)),
     ):
         if reason:
@@ -98,17 +115,49 @@ def rescaled(before: float, after: float) -> str:
     return f"is about {times}: median size {plain(was)} → {plain(size)}"
 
 
-def _unknown(reference: ColumnProfile, values: Values) -> str:
-    if not isinstance(reference, LevelsProfile) or reference.kind != "categorical" or not reference.present:
+def _converted(reference: ColumnProfile, now: ColumnProfile) -> str:
+    """Fahrenheit for Celsius, or the other way: the middle half lies beyond the middle nine tenths of before, and just
+    where the formula puts it."""
+    if not isinstance(reference, NumericProfile) or not isinstance(now, NumericProfile):
         return ""
-    now = level_counts(values, reference.kind)
-    unknown = Counter({level: count for level, count in now.items() if level not in reference.counts})
+    if min(reference.present, now.present) < FEW_VALUES:
+        return ""
+    before, after = (column.quantile([0.05, 0.25, 0.5, 0.75, 0.95]) for column in (reference, now))
+    if after[1] <= before[4] and after[3] >= before[0]:
+        return ""
+    for unit, instead_of, factor, offset in _DEGREES:
+        expected = factor * before[1:4] + offset
+        if np.abs(after[1:4] - expected).max() < _FIT * (expected[2] - expected[0]):
+            medians = f"median {plain(before[2])} → {plain(after[2])}"
+            return f"looks like degrees {unit} instead of {instead_of}: {medians}"
+    return ""
+
+
+def _far(reference: ColumnProfile, seen: Seen) -> str:
+    if not isinstance(reference, NumericProfile) or not isinstance(seen, Numbers) or not reference.present:
+        return ""
+    far, present = seen.far, seen.profile.present
+    if present < FEW_VALUES or far < FAR_SHARE * present or fisher_p(far, present, 0, reference.present) >= BY_CHANCE:
+        return ""
+    worst = (
+        seen.profile.max if seen.profile.max - reference.max > reference.min - seen.profile.min else seen.profile.min
+    )
+    usual = f"{plain(reference.min)} to {plain(reference.max)}"
+    return f"is far out of range in {far / present:.1%} of {present} values, e.g. {plain(worst)}: before, {usual}"
+
+
+def _unknown(reference: ColumnProfile, seen: Seen) -> str:
+    if not isinstance(reference, LevelsProfile) or not isinstance(seen, Categories):
+        return ""
+    if reference.kind != "categorical" or not reference.present or seen.profile.present < FEW_VALUES:
+        return ""
     # Levels too rare for the profile are unknown to it, not to the model: their usual share is taken off.
-    share = unknown.total() / max(1, now.total()) - reference.other / reference.present
-    if share <= UNKNOWN_SHARE or now.total() < FEW_VALUES:
+    present = seen.profile.present
+    share = 1 - int(seen.known.sum()) / present - reference.other / reference.present
+    if share <= UNKNOWN_SHARE:
         return ""
-    example = unknown.most_common(1)[0][0]
-    return f"has categories never seen before in {share:.1%} of {now.total()} values, e.g. {example!r}"
+    example = next((name for name in seen.profile.counts if name not in reference.counts), "")
+    return f"has categories never seen before in {share:.1%} of {present} values, e.g. {example!r}"
 
 
 def constant(reference: ColumnProfile, now: ColumnProfile) -> str:

@@ -14,7 +14,7 @@ from tidemill.encoding import Matrix
 from tidemill.errors import InvalidRequest, ModelIncompatible, TooLarge
 from tidemill.limits import MOST_OF_IDS, answered_rows, written_size
 from tidemill.schema import Column, Schema
-from tidemill.stages.classes import class_value
+from tidemill.stages.classes import answered, class_value
 from tidemill.stages.onnx_model import OnnxModel
 from tidemill.stages.rows import MOST_PROBLEMS, Columns, Notes, Row, RowReader
 
@@ -101,9 +101,7 @@ class ServedModel:
         values = self._graph.predict(matrix)
         if self.schema.task == "regression":
             return values, None
-        if self._threshold is None:
-            return values, values.argmax(axis=1)
-        return values, (values[:, 1] >= self._threshold).astype(np.int64)
+        return values, answered(values, self._threshold)
 
     def fields(self) -> list[dict[str, Any]]:
         """What a request must and may carry."""
