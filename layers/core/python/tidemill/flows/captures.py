@@ -1,11 +1,11 @@
 """What the endpoint captured: predictions as they were answered, labels as they came, joined by id."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby, takewhile, tee
-from typing import Any
 
 from tidemill.aws.objects import Objects
 from tidemill.stages.captured import Record
@@ -13,6 +13,7 @@ from tidemill.stages.captured import Record
 SPAN = timedelta(minutes=1)
 """The records of one object are all of one minute, by the clock: so a window is read whole, and in the order of time,
 from objects that each hold many requests and came in any order."""
+_OURS = re.compile(r"/[0-9]{4}/[0-9]{2}/[0-9]{2}/[0-9]{6}-[^/]*\.jsonl$")
 
 
 @dataclass(frozen=True)
@@ -34,15 +35,13 @@ class Captures:
         # The name has whole seconds, the record has them exactly.
         last = _key(kind, model, end + timedelta(seconds=1))
         low, high = start.isoformat() if start else "", end.isoformat()
-        keys, again = tee(takewhile(lambda key: key < last, self.objects.keys(f"{kind}/{model}/", after)))
+        listed = takewhile(lambda key: key < last, self.objects.keys(f"{kind}/{model}/", after))
+        # Whoever drops a file of labels may do it in one of our folders.
+        keys, again = tee(filter(_OURS.search, listed))
         named = zip(keys, self.objects.get_many(again), strict=True)
         for _, minute in groupby(named, lambda each: _minute(each[0])):
             records = _records(data for _, data in minute)
             yield from sorted((one for one in records if low <= one["time"] < high), key=lambda one: str(one["time"]))
-
-    def labels(self, model: str, start: datetime | None, end: datetime) -> dict[str, Any]:
-        """The label of each id that came in [start, end), the newest where it came twice."""
-        return {record["id"]: record["label"] for record in self.read("labels", model, start, end)}
 
 
 def by_minute(records: Iterable[Record]) -> Iterable[Sequence[Record]]:

@@ -1,6 +1,7 @@
 """Monitor: one model's window of captured predictions, judged, reported and decided on."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -15,16 +16,15 @@ from tidemill.contracts import Checked, CheckRequest, Window
 from tidemill.encoding import read_value
 from tidemill.errors import InvalidRequest, NotFound
 from tidemill.flows.captures import Captures
+from tidemill.flows.performance import Version, Watched, watch
 from tidemill.profile import Profile
 from tidemill.reports.drift import render
 from tidemill.schema import Column, Columns, Schema
 from tidemill.spec import ModelSpec, parse_spec
 from tidemill.stages.captured import Record
-from tidemill.stages.classes import class_name
 from tidemill.stages.drift import DriftPolicy, DriftReport, detect
 from tidemill.stages.feed import feed_problems
-from tidemill.stages.metrics import as_judged, metric
-from tidemill.stages.performance import Performance, measure
+from tidemill.stages.labels import Given
 from tidemill.stages.retrain import Decision, Findings, past_run, permitted, triage
 
 Document = dict[str, Any]
@@ -45,13 +45,8 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
     start, end = _window(request.window, spec, now)
 
     captures = Captures(stores.captures)
-    records = [
-        record
-        for record in captures.read("predictions", request.model, start, end)
-        if record["version"] == champion.version
-    ]
-    labels = captures.labels(request.model, start, now)
-    labelled = [record for record in records if record["id"] in labels]
+    captured = list(captures.read("predictions", request.model, start, end))
+    records = [record for record in captured if record["version"] == champion.version]
 
     # What is never captured has not gone missing.
     dropped = set(spec.capture.drop)
@@ -61,16 +56,17 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
     policy = DriftPolicy(min_rows=spec.monitor.min_rows, false_alarms=spec.monitor.false_alarms)
     drift = detect(reference, columns, policy, evaluation["importance"])
     problems = feed_problems(reference, columns) if len(records) >= spec.monitor.min_rows else []
-    performance = _performance(labelled, labels, len(records), schema, evaluation, spec)
+    version = Version(request.model, champion.version, schema, spec, evaluation)
+    watched = watch(version, (start, end), Given.of(records, schema), stores, now)
     check = _check_id(request.model, champion, start, end)
     past = _past(request.model, champion, check, start - spec.monitor.patience[1] * (end - start), stores)
     findings = Findings(
         problems=[problem.sentence for problem in problems if problem.broken],
-        performance=performance.status,
-        performance_sentence=performance.sentence,
+        performance=watched.status,
+        performance_sentence=watched.sentence,
         drift=drift.verdict,
         drift_sentence=drift.sentence,
-        new_labels=len(labelled) if len(seen) == len(schema.features) else 0,
+        new_labels=watched.labelled if len(seen) == len(schema.features) else 0,
         new_uploads=_new_uploads(request.model, manifest, stores),
     )
     windows = [(_time(item["start"]), _window_end(item), str(item["verdict"])) for item in past]
@@ -83,15 +79,19 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
         "version": champion.version,
         "window": asdict(Window(start.isoformat(), end.isoformat())),
         "predictions": len(records),
+        "other_versions": dict(Counter(str(r["version"]) for r in captured if r["version"] != champion.version)),
         "action": decision.action,
         "reason": decision.reason,
         "governor": governor,
         "problems": [asdict(problem) for problem in problems],
-        "performance": performance.to_json(),
+        "performance": watched.performance.to_json(),
+        "estimate": watched.estimate.to_json(),
+        "labels": watched.account,
+        "windows": watched.windows,
         "drift": drift.to_json(),
         "history": [_remembered(item) for item in past[:_HISTORY]],
     }
-    return _record(request.model, report, decision, drift, performance, past, stores)
+    return _record(request.model, report, decision, drift, watched, past, stores)
 
 
 def _past(model: str, champion: Champion, check: str, since: datetime, stores: Stores) -> list[Item]:
@@ -135,43 +135,6 @@ def _window(window: Window | None, spec: ModelSpec, now: datetime) -> tuple[date
     return start, end
 
 
-def _performance(
-    labelled: Sequence[Record],
-    labels: dict[str, Any],
-    predictions: int,
-    schema: Schema,
-    evaluation: Document,
-    spec: ModelSpec,
-) -> Performance:
-    measured = metric(evaluation["metric"]["name"], schema.task)
-    truth, prediction = _answers(labelled, labels, schema)
-    return measure(
-        measured,
-        truth,
-        as_judged(measured, prediction, evaluation["candidate"].get("threshold")),
-        predictions=predictions,
-        needed=max(spec.monitor.min_rows, spec.retrain.min_new_labels),
-        baseline=evaluation["candidate"]["interval"],
-        dummy=evaluation["candidate"]["dummy"],
-    )
-
-
-def _answers(labelled: Sequence[Record], labels: dict[str, Any], schema: Schema) -> tuple[Any, Any]:
-    """Truth and prediction arrays as metrics take them; a label that the model has no class for is left out."""
-    if schema.task == "regression":
-        pairs = [(labels[record["id"]], record["prediction"]) for record in labelled]
-        both = np.array(pairs, dtype=np.float64).reshape(-1, 2)
-        return both[:, 0], both[:, 1]
-    codes = {name: code for code, name in enumerate(schema.classes)}
-    known = [
-        (codes[name], [record["probabilities"][c] for c in schema.classes])
-        for record in labelled
-        if (name := class_name(labels[record["id"]], schema.target)) in codes
-    ]
-    truth = np.array([code for code, _ in known], dtype=np.float64)
-    return truth, np.array([shares for _, shares in known], dtype=np.float64).reshape(-1, len(schema.classes))
-
-
 def _new_uploads(model: str, manifest: Document, stores: Stores) -> int:
     known = set(manifest["partitions"])
     return sum(content_of(item) not in known for item in stores.registry.partitions(model))
@@ -201,7 +164,7 @@ def _record(
     report: Document,
     decision: Decision,
     drift: DriftReport,
-    performance: Performance,
+    watched: Watched,
     past: Sequence[Item],
     stores: Stores,
 ) -> Checked:
@@ -218,13 +181,16 @@ def _record(
         action=decision.action,
         reason=decision.reason,
         finding=decision.finding,
-        performance=performance.status,
-        value=performance.value,
+        performance=watched.performance.status,
+        value=watched.performance.value,
+        **watched.facts(),
     )
     # The same finding again is no news: a feed that stays broken is told once.
     same = bool(past) and bool(decision.finding) and past[0].get("finding") == decision.finding
     tell = decision.tell and not same
-    notice = f"{decision.reason}. Report: {prefix}report.html (tidemill report {model} --check {check})"
+    unread = _unread_labels(watched, past)
+    said = "; ".join([*([decision.reason] if tell else []), *unread])
+    notice = f"{said}. Report: {prefix}report.html (tidemill report {model} --check {check})"
     return Checked(
         model,
         check,
@@ -232,8 +198,17 @@ def _record(
         drift.verdict,
         decision.reason,
         f"{prefix}report.html",
-        notice if tell else "",
+        notice if tell or unread else "",
     )
+
+
+def _unread_labels(watched: Watched, past: Sequence[Item]) -> list[str]:
+    """What is wrong with files of labels, for a notice: told once, while it stays the same."""
+    problems = watched.account["problems"]
+    if not problems or (past and past[0].get("label_problems") == problems):
+        return []
+    more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
+    return [f"labels that cannot be used: {'; '.join(problems[:3])}{more}"]
 
 
 def _remembered(item: Item) -> Document:

@@ -17,7 +17,7 @@ from tidemill.reports.evaluation import render
 from tidemill.schema import Schema
 from tidemill.stages import attempts, evaluate
 from tidemill.stages.attempts import Sketch
-from tidemill.stages.judge import Case, Champion, judge
+from tidemill.stages.judge import Case, Champion, believed, judge
 from tidemill.stages.onnx_model import OnnxModel
 
 Document = dict[str, Any]
@@ -144,6 +144,7 @@ def _write_version(
         "golden.json": json.dumps(evaluate.golden_rows(case.model, data.matrix, examples)).encode(),
         "profile.json": profile,
         "evaluation.json": as_json(evaluation),
+        "estimate.json": as_json(believed(case)),
     }
     report = render(evaluation)
     models.put(f"{prefix}model.onnx", case.graph)
