@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup test static unit integration infra e2e fuzz bench-prepare bench-train bench-train-memory bench-gate bench-serve demo layers lock upgrade audit nag snapshot sbom clean
+.PHONY: help setup test static unit integration infra e2e fuzz bench-prepare bench-train bench-train-memory bench-gate bench-estimate bench-serve demo layers lock upgrade audit nag snapshot sbom clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ bench-prepare: setup ## Prepare against pandas, side by side, and its peak memor
 
 bench-gate: setup ## How often the gate is wrong, in simulated comparisons (some minutes)
 	@$(BIN)/python -m tests.bench.gate
+
+bench-estimate: setup ## How good an estimate without labels is, in simulated windows (some minutes)
+	@$(BIN)/python -m tests.bench.estimate $(ARGS)
 
 bench-train: setup ## Train against scikit-learn and FLAML on public tables (ARGS="--seconds 15" is quick)
 	@$(BIN)/python -m tests.bench.train $(ARGS)

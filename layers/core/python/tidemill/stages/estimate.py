@@ -95,22 +95,25 @@ def _learn_sigmoid(metric: Metric, truth: Any, answers: Array, threshold: float 
     fitted = Sigmoid.fit(answers, truth)
     steps = _newton_steps(fitted, answers, truth)
     expected = _Expected(metric, answers, threshold)
+    measured = metric.bind(truth, as_judged(metric, answers, threshold))
     rng = np.random.default_rng(SEED)
     rows = len(truth)
-    sigmoids, values = [], []
+    sigmoids, values, gaps = [], [], []
     for _ in range(REPLICATES):
         weights = np.bincount(rng.integers(0, rows, rows), minlength=rows).astype(np.float64)
         moved = np.r_[fitted.slope, fitted.offsets[1:]] + (weights - 1) @ steps
         sigmoid = Sigmoid(float(np.clip(moved[0], 0.05, 20)), (0.0, *moved[1:].tolist()))
         sigmoids.append([sigmoid.slope, *sigmoid.offsets])
-        values.append(or_none(expected(sigmoid(answers), weights)))
+        values.append(expected(sigmoid(answers), weights))
+        gaps.append(values[-1] - measured(weights))
     return {
         "rows": rows,
         "sigmoid": [fitted.slope, *fitted.offsets],
         "sigmoids": sigmoids,
         "value": or_none(expected(fitted(answers), None)),
-        "values": values,
-        "measured": or_none(metric.bind(truth, as_judged(metric, answers, threshold))(None)),
+        "values": list(map(or_none, values)),
+        "gap": or_none(expected(fitted(answers), None) - measured(None)),
+        "gap_error": or_none(float(np.std(gaps, ddof=1))),
         "low": answers.min(axis=0).tolist(),
         "high": answers.max(axis=0).tolist(),
     }
@@ -184,10 +187,10 @@ class _Classes(_Draws):
     def expected(self, rng: np.random.Generator | None) -> tuple[float, float, float]:
         weights = None if rng is None else _redrawn(len(self.answers), rng)
         held_out, shares = self._seen(rng)
-        weighed = shares if weights is None else shares * weights[:, None]
-        priors = np.tile(weighed.sum(axis=0) / weighed.sum(), (len(shares), 1))
-        without = _Expected(self.metric, priors, None)
-        return held_out, self._expected(shares, weights), without(shares, weights)
+        counts = shares.sum(axis=0) if weights is None else weights @ shares
+        # One row a class is enough where all rows are answered alike.
+        without = self.metric.bind(np.arange(len(counts)), np.tile(counts / counts.sum(), (len(counts), 1)))
+        return held_out, self._expected(shares, weights), without(counts)
 
     def measured(self, rng: np.random.Generator) -> float:
         above = self._seen(rng)[1].cumsum(axis=1) > rng.random(len(self.answers))[:, None]
@@ -288,8 +291,7 @@ def _unusable(table: Table | None, answers: Array, needed: int) -> str:
 def _judged(table: Table, metric: Metric, draws: _Draws, begun: Estimate, dummy: float) -> Estimate:
     held_out, value, without = draws.expected(None)
     earned = metric.gain(held_out) - metric.gain(dummy)
-    off = abs(held_out - or_nan(table.get("measured", held_out)))
-    if not earned > 0 or not off < FLOOR * earned:
+    if not earned > 0 or _misfit(table, earned):
         why = f"the answers do not tell the {metric.name} of the held-out rows"
         return replace(begun, status="not_estimated", sentence=why)
     rng = np.random.default_rng(SEED)
@@ -317,6 +319,13 @@ def _judged(table: Table, metric: Metric, draws: _Draws, begun: Estimate, dummy:
         loss=lost / earned,
         learned_from=table["rows"],
     )
+
+
+def _misfit(table: Table, earned: float) -> bool:
+    """Whether not even the rows that the sigmoid was fitted to have the metric that it says: beyond chance, and by as
+    much as would matter."""
+    gap, error = abs(or_nan(table.get("gap", 0.0))), or_nan(table.get("gap_error", 0.0))
+    return not gap <= max(FLOOR * earned, NormalDist().inv_cdf(CONFIDENCE) * error)
 
 
 def _lost(metric: Metric, held_out: float, window: float, without: float, dummy: float) -> float:
