@@ -56,7 +56,9 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
     policy = DriftPolicy(min_rows=spec.monitor.min_rows, false_alarms=spec.monitor.false_alarms)
     drift = detect(reference, columns, policy, evaluation["importance"])
     problems = feed_problems(reference, columns) if len(records) >= spec.monitor.min_rows else []
-    version = Version(request.model, champion.version, schema, spec, evaluation)
+    # A version of before there were estimates has no such table, and monitor may not ask whether it is there.
+    table = stores.models.get_json(f"{prefix}estimate.json") if "estimate.json" in manifest["digests"] else None
+    version = Version(request.model, champion.version, schema, spec, evaluation, table)
     watched = watch(version, (start, end), Given.of(records, schema), stores, now)
     check = _check_id(request.model, champion, start, end)
     past = _past(request.model, champion, check, start - spec.monitor.patience[1] * (end - start), stores)

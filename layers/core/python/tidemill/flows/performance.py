@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from tidemill.aws.paths import version_prefix
 from tidemill.aws.registry import Item
 from tidemill.aws.stores import Stores
 from tidemill.flows.captures import Captures
@@ -30,13 +29,14 @@ _ON_THE_WAY = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class Version:
-    """What a check knows of the version that it judges."""
+    """What a check knows of the version that it judges; `table` is what estimates are made from."""
 
     model: str
     number: int
     schema: Schema
     spec: ModelSpec
     evaluation: Document
+    table: Document | None
 
     @property
     def metric(self) -> Metric:
@@ -98,9 +98,8 @@ def watch(version: Version, window: tuple[datetime, datetime], given: Given, sto
     known = {str(item["sk"]): item for item in late} | _again(version, stale, found, matched, stores, now)
     checks = [known.get(str(item["sk"]), item) for item in checks]
     decides = deciding(performance, [_measured(item) for item in checks if str(item["sk"]) in known])
-    table = stores.models.find_json(f"{version_prefix(model, version.number)}estimate.json")
     guess = estimate(
-        table, version.metric, given.values,
+        version.table, version.metric, given.values,
         threshold=version.threshold, dummy=version.evaluation["candidate"]["dummy"], needed=monitor.min_rows,
     )  # fmt: skip
     unjudged = decides.status == "insufficient_labels"
