@@ -115,11 +115,11 @@ def share(hits: int, of: int) -> str:
     return f"{100 * hits / of:.1f} ({100 * low:.1f}–{100 * high:.1f})"
 
 
-def main(trials: int) -> int:
+def main(trials: int, metrics: Sequence[str]) -> int:
     begun = time.monotonic()
     cells = [
         Cell(metric, held_out, window, change)
-        for change, (held_out, window), metric in product(CHANGES, SIZES, (*CLASSIFIED, *MEASURED))
+        for change, (held_out, window), metric in product(CHANGES, SIZES, metrics)
         if change == "none" or (held_out, window) == SIZES[1]
     ]
     context = get_context("spawn")
@@ -156,4 +156,6 @@ def main(trials: int) -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=200)
-    sys.exit(main(parser.parse_args().trials))
+    parser.add_argument("--metrics", nargs="+", default=[*CLASSIFIED, *MEASURED], choices=[*CLASSIFIED, *MEASURED])
+    chosen = parser.parse_args()
+    sys.exit(main(chosen.trials, chosen.metrics))

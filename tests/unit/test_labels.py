@@ -101,7 +101,7 @@ def test_an_id_that_was_asked_for_twice_is_judged_by_its_newest_answer() -> None
 
 def test_labels_of_a_class_that_the_model_has_not_are_counted_and_left_out() -> None:
     joined = join(answered(["k", "m"], [0.2, 0.9]), {"k": "perhaps", "m": "yes"}, CHURN)
-    assert (joined.truth.tolist(), joined.unknown, joined.matched) == ([1.0], 1, {"k", "m"})
+    assert (joined.truth.tolist(), joined.unknown, joined.matched) == ([1.0], 1, frozenset({"k", "m"}))
 
 
 def test_labels_of_no_prediction_match_nothing() -> None:

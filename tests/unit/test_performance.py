@@ -1,5 +1,6 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -121,11 +122,12 @@ def test_a_window_of_another_spread_alone_is_no_drop(spread: float, error: float
     assert measure(RMSE, *rows(1.0, 0.7), **same).status == "dropped"  # type: ignore[arg-type]
 
 
+Status = Literal["insufficient_labels", "fine", "dropped"]
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
-def past(days: int, status: str, *, broken: bool = False) -> Measured:
+def past(days: int, status: Status, *, broken: bool = False) -> Measured:
     found = replace(now(500, 1.5), status=status, sentence=f"it {status}")
     return Measured(NOON - (days + 1) * DAY, NOON - days * DAY, found, broken)
 
