@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup test static unit integration infra e2e fuzz fuzz-serve bench-prepare bench-train bench-train-memory bench-gate bench-serve bench-explain bench-drift-power bench-drift-speed v2-client demo layers lock upgrade audit nag snapshot sbom clean
+.PHONY: help setup test static unit integration infra e2e fuzz fuzz-serve bench-prepare bench-train bench-train-memory bench-gate bench-estimate bench-serve bench-explain bench-drift-power bench-drift-speed v2-client demo layers lock upgrade audit nag snapshot sbom clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -53,6 +53,9 @@ bench-prepare: setup ## Prepare against pandas, side by side, and its peak memor
 
 bench-gate: setup ## How often the gate is wrong, in simulated comparisons (some minutes)
 	@$(BIN)/python -m tests.bench.gate
+
+bench-estimate: setup ## How good an estimate without labels is, in simulated windows (some minutes)
+	@$(BIN)/python -m tests.bench.estimate $(ARGS)
 
 v2-client: setup ## Call the endpoint by the Open Inference Protocol, with tritonclient, and print what it heard
 	@$(BIN)/python -m tests.bench.v2_client $(ARGS)

@@ -38,6 +38,7 @@ _MEANING: Mapping[tuple[str, str], str] = {
     ("monitor", "min_rows"): "fewer predictions say nothing about drift",
     ("monitor", "false_alarms"): "chance that a check finds drift where nothing changed",
     ("monitor", "patience"): "drift is acted on when 2 of 3 windows show it",
+    ("monitor", "labels_within"): "after a window, labels that come so late still say how good it was",
     ("retrain", "cooldown"): "between two retrains; doubled after each one that brought nothing better",
     ("retrain", "per_month"): "retrains in 30 days, at most",
     ("retrain", "breaker"): "so many retrains in a row without a better model, and no more are started",

@@ -50,8 +50,8 @@ def check(folder: Path, of: str) -> dict[str, Any]:
     now = partial(quiet.seconds, len(os.sched_getaffinity(0)))
     begun, store = now(), bucket(folder)
     reference = Reference.from_json(store.get_json(f"{of}/profile.json"), store.get_json(f"{of}/reference.json"))
-    reader = WindowReader(Captures(store), MODEL, 1, Schema.from_json(store.get_json("schema.json")), reference)
-    window = reader.read(START, START + DAY, {})
+    reader = WindowReader(Captures(store), MODEL, 1, Schema.from_json(store.get_json("schema.json")))
+    window = reader.read(START, START + DAY, reference, ())
     report = detect(window.compared)
     problems = feed_problems(reference.features, window.features)
     return {

@@ -42,6 +42,7 @@ def test_rows_are_read_alike_at_once_and_value_by_value(odd: dict[str, Any]) -> 
     made = [record(1), record(2, size=None, kind="na", at=None), record(3, kind="b", fast=False), record(4, **odd)]
     block, slow = READER(lines(*made)), READER._by_value(lines(*made))
     assert block.ids.to_pylist() == slow.ids.to_pylist() == ["k1", "k2", "k3", "k4"]
+    assert block.times.to_pylist() == slow.times.to_pylist()
     for name in ("size", "fast", "kind", "at"):
         assert shown(block.columns[name]) == shown(slow.columns[name])
     assert np.array_equal(block.values, slow.values)
@@ -50,9 +51,32 @@ def test_rows_are_read_alike_at_once_and_value_by_value(odd: dict[str, Any]) -> 
     assert block.places.tolist() == slow.places.tolist() == [0, 1, 0, 1]
 
 
-def test_only_the_version_and_the_window_are_read() -> None:
-    made = [record(1), record(2, version=1), record(3, hour=13), record(4, hour=11)]
-    assert READER(lines(*made)).ids.to_pylist() == ["k1"]
+@pytest.mark.parametrize("odd", [{}, {"size": "4.5"}])
+def test_only_the_version_and_the_window_are_read_and_other_versions_are_counted(odd: dict[str, Any]) -> None:
+    made = [record(1, **odd), record(2, version=1), record(3, hour=13), record(4, hour=11), record(5, 1, hour=13)]
+    block = READER(lines(*made))
+    assert block.ids.to_pylist() == ["k1"]
+    assert block.times.to_pylist() == ["2026-07-04T12:00:00+00:00"]
+    assert block.others == {1: 1}
+
+
+def test_of_other_versions_alone_no_row_is_read() -> None:
+    block = READER(lines(record(1, version=1), record(2, version=3)))
+    assert (block.rows, block.values.shape, block.others) == (0, (0, 2), {1: 1, 3: 1})
+
+
+@pytest.mark.parametrize("identity", ["7", 7])
+def test_a_class_that_an_answer_lacks_has_no_probability(identity: object) -> None:
+    block = READER(lines(record(1) | {"id": identity, "probabilities": {"false": 1.0}}))
+    assert block.ids.to_pylist() == ["7"]
+    assert np.array_equal(block.values, [[1.0, np.nan]], equal_nan=True)
+
+
+@pytest.mark.parametrize("odd", [{}, {"size": "4.5"}])
+def test_answers_can_be_read_without_any_field(odd: dict[str, Any]) -> None:
+    block = BlockReader(SCHEMA, (), 2, READER.low, READER.high)(lines(record(1), record(2, **odd)))
+    assert (block.ids.to_pylist(), dict(block.columns)) == (["k1", "k2"], {})
+    assert block.values.tolist() == [[0.25, 0.75]] * 2
 
 
 def test_what_cannot_be_read_counts_as_missing() -> None:

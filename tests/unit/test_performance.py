@@ -1,10 +1,14 @@
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
 import numpy as np
 import numpy.typing as npt
 import pytest
 
 from tidemill.stages.bootstrap import interval
 from tidemill.stages.metrics import METRICS
-from tidemill.stages.performance import Performance, measure
+from tidemill.stages.performance import Measured, Performance, deciding, disjoint, measure
 
 AUC, ACCURACY, RMSE = METRICS["roc_auc"], METRICS["accuracy"], METRICS["rmse"]
 Array = npt.NDArray[np.float64]
@@ -116,3 +120,45 @@ def test_a_window_of_another_spread_alone_is_no_drop(spread: float, error: float
     same = {"predictions": 5_000, "needed": 100, "baseline": evaluated, "dummy": dummy}
     assert measure(RMSE, *rows(spread, error), **same).status == "fine"  # type: ignore[arg-type]
     assert measure(RMSE, *rows(1.0, 0.7), **same).status == "dropped"  # type: ignore[arg-type]
+
+
+Status = Literal["insufficient_labels", "fine", "dropped"]
+NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def past(days: int, status: Status, *, broken: bool = False) -> Measured:
+    found = replace(now(500, 1.5), status=status, sentence=f"it {status}")
+    return Measured(NOON - (days + 1) * DAY, NOON - days * DAY, found, broken)
+
+
+UNLABELLED = now(10, 1.5)
+
+
+def test_of_a_window_with_enough_labels_its_own_performance_decides() -> None:
+    assert deciding(now(500, 1.5), [past(1, "dropped")]) == now(500, 1.5)
+
+
+def test_without_enough_labels_the_newest_window_that_has_them_decides_and_is_named() -> None:
+    found = deciding(UNLABELLED, [past(1, "insufficient_labels"), past(2, "dropped"), past(3, "fine")])
+    assert found.status == "dropped"
+    window = "2026-11-22 12:00 to 2026-11-23 12:00 UTC"
+    assert found.sentence == f"in the window of {window}, whose labels came late, it dropped"
+
+
+def test_a_drop_that_a_later_window_does_not_have_is_over() -> None:
+    assert deciding(UNLABELLED, [past(1, "fine"), past(2, "dropped")]) == UNLABELLED
+
+
+def test_a_past_window_that_was_fine_says_nothing_of_this_one() -> None:
+    assert deciding(UNLABELLED, [past(1, "fine")]) == UNLABELLED
+
+
+def test_a_window_whose_feed_was_broken_decides_nothing() -> None:
+    assert deciding(UNLABELLED, [past(1, "dropped", broken=True)]) == UNLABELLED
+
+
+def test_windows_that_overlap_are_taken_once() -> None:
+    hours = [(NOON - DAY - timedelta(hours=h), NOON - timedelta(hours=h)) for h in range(80)]
+    assert disjoint(hours, NOON - DAY) == [24, 48, 72]
+    assert disjoint([], NOON) == []

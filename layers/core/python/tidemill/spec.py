@@ -92,6 +92,8 @@ class Monitor:
     min_rows: int = 100
     false_alarms: float = 0.005
     patience: tuple[int, int] = (2, 3)
+    labels_within: timedelta = timedelta(days=7)
+    """How long after a window its labels may come and still change what is known of it."""
 
 
 @dataclass(frozen=True)
@@ -451,6 +453,7 @@ _READERS: Mapping[tuple[type, str], Any] = {
     (Monitor, "min_rows"): _Number(30, 10**9, whole=True),
     (Monitor, "false_alarms"): _Number(1e-9, 0.5),
     (Monitor, "patience"): _patience,
+    (Monitor, "labels_within"): parse_duration,
     (Retrain, "cooldown"): parse_duration,
     (Retrain, "per_month"): _Number(0, 1000, whole=True),
     (Retrain, "breaker"): _Number(1, 100, whole=True),

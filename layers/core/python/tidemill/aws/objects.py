@@ -2,8 +2,9 @@
 
 import json
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 PARALLEL = 16
+
+
+@dataclass(frozen=True)
+class Entry:
+    key: str
+    size: int
+    modified: datetime
 
 
 @dataclass(frozen=True)
@@ -78,6 +86,20 @@ class Objects:
     def copy(self, source: str, target: str) -> None:
         with translated(f"copying s3://{self.bucket}/{source}"):
             self.client.copy_object(Bucket=self.bucket, Key=target, CopySource={"Bucket": self.bucket, "Key": source})
+
+    def entries(self, prefix: str, but: Callable[[str], bool]) -> Iterator[Entry]:
+        """Objects under the prefix, but for those in the folders right below it that are named as `but` says."""
+        folders = []
+        with translated(f"listing s3://{self.bucket}/{prefix}"):
+            pages = self.client.get_paginator("list_objects_v2").paginate(
+                Bucket=self.bucket, Prefix=prefix, Delimiter="/"
+            )
+            for page in pages:
+                folders += [entry["Prefix"] for entry in page.get("CommonPrefixes", ())]
+                yield from (Entry(e["Key"], e["Size"], e["LastModified"]) for e in page.get("Contents", ()))
+        for folder in folders:
+            if not but(folder.removeprefix(prefix).rstrip("/")):
+                yield from self.entries(folder, but=lambda _: False)
 
     def keys(self, prefix: str, start_after: str = "") -> Iterator[str]:
         """Keys under the prefix in order, from after `start_after` on."""

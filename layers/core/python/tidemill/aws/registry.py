@@ -199,6 +199,14 @@ class Registry:
     def put_check(self, model: str, end: str, check: str, **facts: Any) -> None:
         self._put({**_key(model, f"CHECK#{end}#{check}"), "check": check, **facts})
 
+    def measure_check(self, item: Item, **facts: Any) -> bool:
+        """Write what became known of a check; False when somebody else wrote it since this item was read."""
+        known = item.get("measured")
+        changed = {**item, **facts}
+        if known is None:
+            return self._put_if(changed, "attribute_exists(sk) AND attribute_not_exists(measured)")
+        return self._put_if(changed, "measured = :known", values={":known": known})
+
     def checks(self, model: str, limit: int | None = None, since: str = "") -> list[Item]:
         """The newest windows first; `since` is the least end that a window may have."""
         found = []

@@ -1,11 +1,11 @@
 """What the endpoint captured: predictions as they were answered, labels as they came, joined by id."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby, takewhile, tee
-from typing import Any
 
 from tidemill.aws.objects import Objects
 from tidemill.stages.captured import Record, as_json
@@ -15,6 +15,7 @@ BLOCK = 1 << 22
 SPAN = timedelta(minutes=1)
 """The records of one object are all of one minute, by the clock: so a window is read whole, and in the order of time,
 from objects that each hold many requests and came in any order."""
+_OURS = re.compile(r"/[0-9]{4}/[0-9]{2}/[0-9]{2}/[0-9]{6}-[^/]*\.jsonl$")
 
 
 @dataclass(frozen=True)
@@ -54,14 +55,12 @@ class Captures:
         after = _key(kind, model, start - SPAN) if start else ""
         # The name has whole seconds, the record has them exactly.
         last = _key(kind, model, end + timedelta(seconds=1))
-        keys, again = tee(takewhile(lambda key: key < last, self.objects.keys(f"{kind}/{model}/", after)))
+        listed = takewhile(lambda key: key < last, self.objects.keys(f"{kind}/{model}/", after))
+        # Whoever drops a file of labels may do it in one of our folders.
+        keys, again = tee(filter(_OURS.search, listed))
         named = zip(keys, self.objects.get_many(again), strict=True)
         for _, minute in groupby(named, lambda each: _minute(each[0])):
             yield (data for _, data in minute)
-
-    def labels(self, model: str, start: datetime | None, end: datetime) -> dict[str, Any]:
-        """The label of each id that came in [start, end), the newest where it came twice."""
-        return {record["id"]: record["label"] for record in self.read("labels", model, start, end)}
 
 
 def by_minute(records: Iterable[Record]) -> Iterable[Sequence[Record]]:

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from tidemill.aws import lines
 from tidemill.aws.stores import Serving
-from tidemill.encoding import LARGEST
 from tidemill.errors import InvalidRequest, StoreUnavailable, TidemillError
 from tidemill.flows.captures import Captures
 from tidemill.flows.champions import Champions, Served, Start, start_thread
 from tidemill.stages.captured import Batch, Record, batch_of, lines_of, records_of
-from tidemill.stages.classes import class_name
-from tidemill.stages.rows import Row, quoted
+from tidemill.stages.classes import label_problem
+from tidemill.stages.rows import Row
 from tidemill.stages.serve import Answers, ServedModel, written_as
 
 if TYPE_CHECKING:
@@ -172,11 +171,6 @@ def _label_problems(place: int, entry: Row, model: ServedModel) -> list[str]:
     problems = []
     if not isinstance(entry.get("id"), str | int) or isinstance(entry.get("id"), bool):
         problems.append(f"labels[{place}].id must be the id of a prediction")
-    label, schema = entry.get("label"), model.schema
-    if schema.task == "regression":
-        if isinstance(label, bool) or not isinstance(label, int | float) or not -LARGEST <= label <= LARGEST:
-            problems.append(f"labels[{place}].label must be a number, as {schema.target.name!r} is")
-    elif class_name(label, schema.target) not in schema.classes:
-        known = ", ".join(schema.classes[:10])
-        problems.append(f"labels[{place}].label must be one of {known}, not {quoted(label)}")
+    if problem := label_problem(entry.get("label"), model.schema):
+        problems.append(f"labels[{place}].label {problem}")
     return problems

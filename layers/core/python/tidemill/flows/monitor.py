@@ -6,23 +6,19 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
-
 from tidemill.aws.paths import check_prefix, version_prefix
 from tidemill.aws.registry import Champion, Item, content_of
 from tidemill.aws.stores import Stores
 from tidemill.contracts import Checked, CheckRequest, Window
 from tidemill.errors import InvalidRequest, NotFound
 from tidemill.flows.captures import Captures
-from tidemill.flows.window import CapturedWindow, WindowReader
+from tidemill.flows.performance import Version, Watched, look_back, watch
+from tidemill.flows.window import WindowReader
 from tidemill.reports.drift import render
 from tidemill.schema import Schema
 from tidemill.spec import ModelSpec, parse_spec
-from tidemill.stages.classes import class_name
 from tidemill.stages.drift import DriftPolicy, DriftReport, detect
 from tidemill.stages.feed import feed_problems, silence
-from tidemill.stages.metrics import as_judged, metric
-from tidemill.stages.performance import Performance, measure
 from tidemill.stages.reference import Reference
 from tidemill.stages.retrain import Decision, Findings, past_run, permitted, triage
 
@@ -43,23 +39,26 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
     reference = _reference(prefix, spec, stores)
     start, end = _window(request.window, spec, now)
 
-    captures = Captures(stores.captures)
-    labels = captures.labels(request.model, start, now)
-    window = WindowReader(captures, request.model, champion.version, schema, reference).read(start, end, labels)
+    # A version of before there were estimates has no such table, and monitor may not ask whether it is there.
+    table = stores.models.get_json(f"{prefix}estimate.json") if "estimate.json" in manifest["digests"] else None
+    version = Version(request.model, champion.version, schema, spec, evaluation, table)
+    before = look_back(version, start, stores, now)
+    reader = WindowReader(Captures(stores.captures), request.model, champion.version, schema)
+    window = reader.read(start, end, reference, before.found.labels.by_id)
     policy = DriftPolicy(min_rows=spec.monitor.min_rows, false_alarms=spec.monitor.false_alarms)
     drift = detect(window.compared, policy, evaluation["importance"])
     enough = window.rows >= spec.monitor.min_rows
     problems = feed_problems(reference.features, window.features) if enough else []
-    performance = _performance(window, schema, evaluation, spec)
+    watched = watch(version, window, before, reader, stores.registry, now)
     check = _check_id(request.model, champion, start, end)
     past = _past(request.model, champion, check, start - spec.monitor.patience[1] * (end - start), stores)
     findings = Findings(
         problems=[problem.sentence for problem in problems if problem.broken],
-        performance=performance.status,
-        performance_sentence=performance.sentence,
+        performance=watched.status,
+        performance_sentence=watched.sentence,
         drift=drift.verdict,
         drift_sentence=drift.sentence,
-        new_labels=0 if any(column.name in spec.capture.drop for column in schema.features) else len(window.labels),
+        new_labels=0 if any(column.name in spec.capture.drop for column in schema.features) else watched.labelled,
         new_uploads=_new_uploads(request.model, manifest, stores),
     )
     windows = [(_time(item["start"]), _window_end(item), str(item["verdict"])) for item in past]
@@ -75,15 +74,19 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
         "version": champion.version,
         "window": asdict(Window(start.isoformat(), end.isoformat())),
         "predictions": window.rows,
+        "other_versions": {str(number): rows for number, rows in window.others.items()},
         "action": decision.action,
         "reason": decision.reason,
         "governor": governor,
         "problems": [asdict(problem) for problem in problems],
-        "performance": performance.to_json(),
+        "performance": watched.performance.to_json(),
+        "estimate": watched.estimate.to_json(),
+        "labels": watched.account,
+        "windows": watched.windows,
         "drift": drift.to_json(),
         "history": [_remembered(item) for item in past[:_HISTORY]],
     }
-    return _record(request.model, report, decision, drift, performance, past, stores)
+    return _record(request.model, report, decision, drift, watched, past, stores)
 
 
 def _past(model: str, champion: Champion, check: str, since: datetime, stores: Stores) -> list[Item]:
@@ -107,29 +110,6 @@ def _window(window: Window | None, spec: ModelSpec, now: datetime) -> tuple[date
     if start >= end:
         raise InvalidRequest(f"the window {window.start}/{window.end} ends before it starts")
     return start, end
-
-
-def _performance(window: CapturedWindow, schema: Schema, evaluation: Document, spec: ModelSpec) -> Performance:
-    measured = metric(evaluation["metric"]["name"], schema.task)
-    truth, answers = _judged(window, schema)
-    return measure(
-        measured,
-        truth,
-        as_judged(measured, answers, evaluation["candidate"].get("threshold")),
-        predictions=window.rows,
-        needed=max(spec.monitor.min_rows, spec.retrain.min_new_labels),
-        baseline=evaluation["candidate"]["interval"],
-        dummy=evaluation["candidate"]["dummy"],
-    )
-
-
-def _judged(window: CapturedWindow, schema: Schema) -> tuple[Any, Any]:
-    """Truth and answers as metrics take them; a label that the model has no class for is left out."""
-    if schema.task == "regression":
-        return np.array(window.labels, dtype=np.float64), window.answers
-    codes: dict[str | None, int] = {name: code for code, name in enumerate(schema.classes)}
-    truth = np.array([codes.get(class_name(label, schema.target), -1) for label in window.labels], dtype=np.float64)
-    return truth[truth >= 0], window.answers[truth >= 0]
 
 
 def _new_uploads(model: str, manifest: Document, stores: Stores) -> int:
@@ -161,7 +141,7 @@ def _record(
     report: Document,
     decision: Decision,
     drift: DriftReport,
-    performance: Performance,
+    watched: Watched,
     past: Sequence[Item],
     stores: Stores,
 ) -> Checked:
@@ -179,13 +159,16 @@ def _record(
         action=decision.action,
         reason=decision.reason,
         finding=decision.finding,
-        performance=performance.status,
-        value=performance.value,
+        performance=watched.performance.status,
+        value=watched.performance.value,
+        **watched.facts(),
     )
     # The same finding again is no news: a feed that stays broken is told once.
     same = bool(past) and bool(decision.finding) and past[0].get("finding") == decision.finding
     tell = decision.tell and not same
-    notice = f"{decision.reason}. Report: {prefix}report.html (tidemill report {model} --check {check})"
+    unread = _unread_labels(watched, past)
+    said = "; ".join([*([decision.reason] if tell else []), *unread])
+    notice = f"{said}. Report: {prefix}report.html (tidemill report {model} --check {check})"
     return Checked(
         model,
         check,
@@ -193,8 +176,17 @@ def _record(
         drift.verdict,
         decision.reason,
         f"{prefix}report.html",
-        notice if tell else "",
+        notice if tell or unread else "",
     )
+
+
+def _unread_labels(watched: Watched, past: Sequence[Item]) -> list[str]:
+    """What is wrong with files of labels, for a notice: told once, while it stays the same."""
+    problems = watched.account["problems"]
+    if not problems or (past and past[0].get("label_problems") == problems):
+        return []
+    more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
+    return [f"labels that cannot be used: {'; '.join(problems[:3])}{more}"]
 
 
 def _remembered(item: Item) -> Document:

@@ -19,6 +19,7 @@ from tidemill.contracts import Claimed, Prepared, Upload
 from tidemill.encoding import read_value, write_text
 from tidemill.errors import InvalidInput, InvalidSpec, InvalidUpload, NotFound, StoreUnavailable
 from tidemill.flows.captures import Captures
+from tidemill.flows.labels import read_labels
 from tidemill.profile import Profile, merge
 from tidemill.reports.prepare import render
 from tidemill.schema import Column, Schema
@@ -108,7 +109,13 @@ def _labelled(claimed: Claimed, spec: ModelSpec, stores: Stores, now: datetime, 
         if item.get("kind") == "captures"
         for prediction in stores.data.get_json(f"{partition_prefix(model, content_of(item))}predictions.json")
     }
-    labels = captures.labels(model, None, now)
+    newest = stores.registry.schema(model)
+    if newest is None:
+        return None
+    schema = Schema.from_json(stores.data.get_json(newest))
+    if any(column.name in spec.capture.drop for column in schema.features):
+        return None
+    labels = read_labels(model, schema, None, now, stores.captures).labels.by_id
     records = {
         record["id"]: record
         for record in captures.read("predictions", model, None, now)
@@ -117,12 +124,6 @@ def _labelled(claimed: Claimed, spec: ModelSpec, stores: Stores, now: datetime, 
     if not records:
         return None
     ids = tuple(sorted(records))
-    newest = stores.registry.schema(model)
-    if newest is None:
-        return None
-    schema = Schema.from_json(stores.data.get_json(newest))
-    if any(column.name in spec.capture.drop for column in schema.features):
-        return None
     path = folder / "captures.csv"
     _write_rows(path, [_row(records[i], labels[i], spec, schema.of_role("time")) for i in ids], schema)
     check = claimed.order.check if claimed.order else claimed.run

@@ -20,7 +20,7 @@ from tidemill.stages.answers import answer_columns, profile_answers
 from tidemill.stages.attempts import Sketch
 from tidemill.stages.classes import answered
 from tidemill.stages.explain import REFERENCES, draw
-from tidemill.stages.judge import Case, Champion, judge
+from tidemill.stages.judge import Case, Champion, believed, judge
 from tidemill.stages.onnx_model import OnnxModel
 from tidemill.stages.reference import NOTHING, Reference, learn_together
 
@@ -159,6 +159,7 @@ def _write_version(
         "profile.json": profile,
         "reference.json": as_json(_reference(case, [*evaluation["importance"]]).to_json()),
         "evaluation.json": as_json(evaluation),
+        "estimate.json": as_json(believed(case)),
     }
     report = render(evaluation)
     models.put(f"{prefix}model.onnx", case.graph)

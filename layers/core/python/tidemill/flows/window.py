@@ -1,10 +1,10 @@
-"""A model's window of captured predictions, read in blocks: memory does not grow with the window, but for what is
-labelled."""
+"""A model's window of captured predictions, read in blocks: memory does not grow with the window, but for its answers
+and for what is labelled."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,22 +12,27 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tidemill.flows.captures import Captures
-from tidemill.schema import Schema
+from tidemill.schema import Column, Schema
 from tidemill.stages.answers import answer_columns
 from tidemill.stages.blocks import Block, BlockReader
 from tidemill.stages.drift import Compared
+from tidemill.stages.labels import Given
 from tidemill.stages.reference import Reference, Watch
 from tidemill.stages.window import Window
+
+Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class CapturedWindow:
-    """`labelled`: the answers to rows whose labels came, as `Block` has them, beside their `labels`."""
+    """`answers` to all rows, as `Block` has them; `labelled` to those whose labels came. `others` counts the rows that
+    other versions answered, by version."""
 
     features: Window
     compared: list[Compared]
-    labels: list[Any]
-    answers: npt.NDArray[np.float64]
+    answers: Array
+    labelled: Given
+    others: Mapping[int, int]
 
     @property
     def rows(self) -> int:
@@ -36,31 +41,64 @@ class CapturedWindow:
 
 @dataclass(frozen=True)
 class WindowReader:
+    """Of one version's predictions."""
+
     captures: Captures
     model: str
     version: int
     schema: Schema
-    reference: Reference
 
-    def read(self, start: datetime, end: datetime, labels: Mapping[str, Any]) -> CapturedWindow:
-        """`labels` by the ids of predictions."""
-        watch = Watch(self.reference, self.schema)
-        columns = [c for c in self.schema.features if c.name in self.reference.features.columns]
-        reader = BlockReader(self.schema, columns, self.version, start.isoformat(), end.isoformat())
-        wanted, found, answers = pa.array(list(labels), pa.string()), [], [self._none()]
-        for lines in self.captures.blocks("predictions", self.model, start, end):
-            block = reader(lines)
+    def read(self, start: datetime, end: datetime, reference: Reference, labelled: Iterable[str]) -> CapturedWindow:
+        """`labelled`: the ids of predictions that have a label."""
+        watch = Watch(reference, self.schema)
+        columns = [c for c in self.schema.features if c.name in reference.features.columns]
+        chosen, answers, others = _Labelled(self.schema, labelled), [_none(self.schema)], Counter[int]()
+        for block in self._blocks(start, end, columns):
             watch.add(block.columns, answer_columns(self.schema, block.values, block.places), block.rows)
-            ids, values = _labelled(block, wanted)
-            found += [labels[identity] for identity in ids]
-            answers.append(values)
+            chosen.add(block)
+            answers.append(block.values)
+            others.update(block.others)
         features = watch.features
-        return CapturedWindow(features, watch.compared(features), found, np.concatenate(answers))
+        return CapturedWindow(features, watch.compared(features), np.concatenate(answers), chosen.given, others)
 
-    def _none(self) -> npt.NDArray[np.float64]:
-        return np.empty((0, *([len(self.schema.classes)] if self.schema.classes else [])))
+    def read_labelled(self, start: datetime, end: datetime, labelled: Iterable[str]) -> tuple[Given, int]:
+        """The labelled rows alone, and how many more there are."""
+        chosen, rows = _Labelled(self.schema, labelled), 0
+        for block in self._blocks(start, end, ()):
+            chosen.add(block)
+            rows += block.rows
+        return chosen.given, rows - len(chosen.given.ids)
+
+    def _blocks(self, start: datetime, end: datetime, columns: Sequence[Column]) -> Iterator[Block]:
+        reader = BlockReader(self.schema, columns, self.version, start.isoformat(), end.isoformat())
+        return map(reader, self.captures.blocks("predictions", self.model, start, end))
 
 
-def _labelled(block: Block, wanted: pa.StringArray) -> tuple[list[str], npt.NDArray[np.float64]]:
-    chosen = pc.is_in(block.ids, wanted)
-    return block.ids.filter(chosen).to_pylist(), block.values[chosen.to_numpy(zero_copy_only=False)]
+@dataclass
+class _Labelled:
+    """Gathers rows that have a label."""
+
+    schema: Schema
+    ids: Iterable[str]
+    _wanted: pa.StringArray = field(init=False)
+    _taken: list[Given] = field(init=False, default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._wanted = pa.array(list(self.ids), pa.string())
+
+    def add(self, block: Block) -> None:
+        chosen = pc.is_in(block.ids, self._wanted)
+        ids, times = block.ids.filter(chosen).to_pylist(), block.times.filter(chosen).to_pylist()
+        self._taken.append(Given(ids, times, block.values[chosen.to_numpy(zero_copy_only=False)]))
+
+    @property
+    def given(self) -> Given:
+        return Given(
+            [identity for one in self._taken for identity in one.ids],
+            [time for one in self._taken for time in one.times],
+            np.concatenate([_none(self.schema), *(one.values for one in self._taken)]),
+        )
+
+
+def _none(schema: Schema) -> Array:
+    return np.empty((0, *([len(schema.classes)] if schema.classes else [])))

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from tidemill.reports.page import NOTHING, Markup, Tone, count, finite, join, name, number, percent, tag, text, unit
@@ -10,6 +11,7 @@ from tidemill.reports.page import NOTHING, Markup, Tone, count, finite, join, na
 Points = Sequence[Sequence[float]]
 _MOST_CLASSES = 15
 _SMALL = (132, 30)
+_DAY, _MOST_DATES = 86_400, 10
 
 
 def svg(width: float, height: float, title: str, *marks: object, class_: str | None = None) -> Markup:
@@ -183,6 +185,9 @@ class Plot:
         places = (self.at(point[0], point[1]) for point in points)
         return join(tag("circle", cx=f"{x:.1f}", cy=f"{y:.1f}", r=radius, class_=class_) for x, y in places)
 
+    def x_ticks(self) -> Iterable[tuple[float, str]]:
+        return ((value, number(value)) for value in ticks(*self.x))
+
     def draw(self, *marks: object, diagonal: bool = False) -> Markup:
         low, high = max(self.x[0], self.y[0]), min(self.x[1], self.y[1])
         ideal = self.path([(low, low), (high, high)], "ideal") if diagonal and low < high else None
@@ -195,15 +200,67 @@ class Plot:
             y = self.at(self.x[0], value)[1]
             yield tag("path", d=f"M{left:.1f} {y:.1f}H{right:.1f}", class_="grid")
             yield tag("text", number(value), x=left - 8, y=f"{y + 4:.1f}", text_anchor="end")
-        for value in ticks(*self.x):
+        for value, label in self.x_ticks():
             x = self.at(value, self.y[0])[0]
-            yield tag("text", number(value), x=f"{x:.1f}", y=bottom + 18, text_anchor="middle")
+            yield tag("text", label, x=f"{x:.1f}", y=bottom + 18, text_anchor="middle")
         yield tag("path", d=f"M{left:.1f} {bottom:.1f}H{right:.1f}", class_="axis")
         yield tag("text", self.x_label, x=f"{(left + right) / 2:.1f}", y=self.height - 4, text_anchor="middle")
         middle = f"{(top + bottom) / 2:.1f}"
         yield tag(
             "text", self.y_label, x=11, y=middle, text_anchor="middle", transform=f"rotate(-90 11 {middle})"
         )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TimePlot(Plot):
+    """Its x are seconds since 1970, shown as dates; as wide as the page."""
+
+    width: int = 880
+    height: int = 260
+
+    def x_ticks(self) -> Iterable[tuple[float, str]]:
+        low, high = self.x
+        days = max(1, math.ceil((high - low) / _DAY / _MOST_DATES))
+        for day in range(math.ceil(low / _DAY), math.floor(high / _DAY) + 1, days):
+            moment = datetime.fromtimestamp(day * _DAY, UTC)
+            yield day * _DAY, f"{moment.day} {moment:%b}"
+
+    def whiskers(self, points: Points, class_: str, shift: float) -> Markup:
+        """Value, low and high at a time, `shift` to the right, so that two of one time are both seen."""
+
+        def whisker(at: float, value: float, low: float, high: float) -> Markup:
+            (x, y), (_, bottom), (_, top) = (self.at(at, v) for v in (value, low, high))
+            line = tag("path", d=f"M{x + shift:.1f} {bottom:.1f}V{top:.1f}", class_="whisker thin")
+            return tag("g", line, tag("circle", cx=f"{x + shift:.1f}", cy=f"{y:.1f}", r=4, class_="dot"), class_=class_)
+
+        return join(whisker(*point) for point in points)
+
+    def event(self, at: float, words: str, line: int) -> Markup:
+        """`line` is where the words stand, so that those of neighbours do not meet."""
+        (x, bottom), (_, top) = self.at(at, self.y[0]), self.at(at, self.y[1])
+        mark = tag("path", d=f"M{x:.1f} {bottom:.1f}V{top:.1f}", class_="ideal")
+        return join([mark, tag("text", words, x=f"{x + 4:.1f}", y=f"{top + 10 + 13 * line:.1f}")])
+
+
+def over_time(
+    measured: Points, estimated: Points, events: Sequence[tuple[float, str]], baseline: Any, title: str, y_label: str
+) -> Markup | None:
+    """Points are (seconds, value, low, high); estimates are drawn beside what was measured."""
+    known = [[p for p in points if all(finite(value) is not None for value in p)] for points in (measured, estimated)]
+    times = [point[0] for points in known for point in points]
+    if not times:
+        return None
+    drawn = [value for points in known for point in points for value in point[1:]]
+    level = finite(baseline)
+    y = padded([*drawn, *([] if level is None else [level])])
+    span = (min([*times, *(at for at, _ in events)]), max([*times, *(at for at, _ in events)]))
+    plot = TimePlot(title, "", y_label, (span[0] - _DAY / 2, span[1] + _DAY / 2), y)
+    return plot.draw(
+        *(plot.event(*event, line % 3) for line, event in enumerate(sorted(events))),
+        None if level is None else plot.path([(plot.x[0], level), (plot.x[1], level)], "ideal"),
+        plot.whiskers(known[1], "other", 7),
+        plot.whiskers(known[0], "", 0),
+    )
 
 
 def curve(

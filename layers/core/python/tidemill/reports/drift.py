@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tidemill.reports import charts
+from tidemill.reports import charts, performance
 from tidemill.reports.page import (
     Markup,
     Tone,
@@ -42,6 +42,9 @@ def render(report: Mapping[str, Any]) -> str:
     sections = [
         _problems(report["problems"]) if report.get("problems") else None,
         _performance(report["performance"]),
+        performance.without_labels(report),
+        performance.over_time(report),
+        performance.labels(report),
         *(_columns(drift, of) for of in _PARTS if drift),
         _history(report),
     ]
@@ -53,10 +56,10 @@ def render(report: Mapping[str, Any]) -> str:
 
 
 def _verdict(report: Mapping[str, Any]) -> Markup:
-    action, drift, performance = report["action"], report.get("drift"), report["performance"]
+    action, drift, judged = report["action"], report.get("drift"), report["performance"]
     tone = _TONES.get(action, "calm")
     unknown = not drift or drift["verdict"] == "insufficient_data"
-    if action == "quiet" and unknown and performance["status"] == "insufficient_labels":
+    if action == "quiet" and unknown and judged["status"] == "insufficient_labels":
         tone, says = "calm", "There is too little data in this window to say anything."
     elif report.get("governor"):
         tone, says = "warn", "A retrain is called for, and none was started."
@@ -69,7 +72,7 @@ def _verdict(report: Mapping[str, Any]) -> Markup:
         }.get(action, action)
     reason = str(report["reason"])
     # A metric keeps its own name's small letter.
-    why = closed(reason) if reason.startswith(performance["metric"]) else sentence(reason)
+    why = closed(reason) if reason.startswith(judged["metric"]) else sentence(reason)
     return verdict(tone, action.capitalize(), says, tag("p", why))
 
 
@@ -83,25 +86,25 @@ def _problems(problems: Sequence[Mapping[str, Any]]) -> Markup:
     )
 
 
-def _performance(performance: Mapping[str, Any]) -> Markup:
+def _performance(judged: Mapping[str, Any]) -> Markup:
     numbers = facts(
         [
-            ("Predictions", count(performance["predictions"])),
-            ("With a label", count(performance["labelled"])),
-            ("Needed to judge", count(performance["needed"])),
-            ("Lost of what was learned", percent(performance["loss"])),
+            ("Predictions", count(judged["predictions"])),
+            ("With a label", join([count(judged["labelled"]), unit(performance.coverage(judged))])),
+            ("Needed to judge", count(judged["needed"])),
+            ("Lost of what was learned", percent(judged["loss"])),
         ]
     )
     drawn = None
-    if finite(performance["value"]) is not None:
-        now = ("This window", performance["value"], performance["low"], performance["high"])
+    if finite(judged["value"]) is not None:
+        now = ("This window", judged["value"], judged["low"], judged["high"])
         drawn = join(
             [
-                charts.intervals([now], mark=performance["baseline"]),
-                tag("p", f"The dashed line is the evaluation's {number(performance['baseline'])}.", class_="note"),
+                charts.intervals([now], mark=judged["baseline"]),
+                tag("p", f"The dashed line is the evaluation's {number(judged['baseline'])}.", class_="note"),
             ]
         )
-    return section(f"Performance: {performance['metric']}", numbers, drawn, note=closed(performance["sentence"]))
+    return section(f"Performance: {judged['metric']}", numbers, drawn, note=closed(judged["sentence"]))
 
 
 def _columns(drift: Mapping[str, Any], of: str) -> Markup | None:

@@ -2,6 +2,7 @@
 written as the model's schema has it, value by value."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,12 +28,14 @@ _PIECE = 1 << 20
 @dataclass(frozen=True)
 class Block:
     """Rows correspond. `values` (n,) of a regression, (n, classes) else, with the `places` of the answers among the
-    classes, -1 for an answer that is none."""
+    classes, -1 for an answer that is none. `others` counts the rows that other versions answered, by version."""
 
     ids: pa.StringArray
+    times: pa.StringArray
     columns: Mapping[str, Values]
     values: npt.NDArray[np.float64]
     places: npt.NDArray[np.int32] | None
+    others: Mapping[int, int]
 
     @property
     def rows(self) -> int:
@@ -66,18 +69,22 @@ class BlockReader:
             # Arrow's own pool keeps what many blocks have freed: hundreds of megabytes after a million rows.
             memory_pool=pa.system_memory_pool(),
         )
-        wanted = pc.and_(pc.equal(table["version"], self.version), pc.less(table["time"], self.high))
-        wanted = pc.and_(wanted, pc.greater_equal(table["time"], self.low))
-        if not pc.all(wanted).as_py():
-            table = table.filter(wanted)
+        within = pc.and_(pc.less(table["time"], self.high), pc.greater_equal(table["time"], self.low))
+        if not pc.all(within).as_py():
+            table = table.filter(within)
+        counts = {each["values"]: each["counts"] for each in pc.value_counts(table["version"]).to_pylist()}
+        counts.pop(self.version, None)
+        if counts:
+            table = table.filter(pc.equal(table["version"], self.version))
+        ids, times = table["id"].combine_chunks(), table["time"].combine_chunks()
         rows = table["row"].combine_chunks()
         columns = {column.name: read(rows.field(place), column).values for place, column in enumerate(self.columns)}
         answers = table["prediction"].combine_chunks()
         if self.schema.task == "regression":
-            return Block(table["id"].combine_chunks(), columns, answers.to_numpy(zero_copy_only=False), None)
+            return Block(ids, times, columns, answers.to_numpy(zero_copy_only=False), None, counts)
         shares = table["probabilities"].combine_chunks()
         values = [shares.field(place).to_numpy(zero_copy_only=False) for place in range(len(self.schema.classes))]
-        return Block(table["id"].combine_chunks(), columns, np.column_stack(values), self._places(answers))
+        return Block(ids, times, columns, np.column_stack(values), self._places(answers), counts)
 
     def _fields(self) -> pa.Schema:
         target, classes = self.schema.target, self.schema.classes
@@ -100,17 +107,21 @@ class BlockReader:
         return np.array([codes.get(name, -1) for name in names], dtype=np.int32)
 
     def _by_value(self, lines: bytes) -> Block:
-        records: list[Record] = [json.loads(line) for line in lines.splitlines()]
-        records = [r for r in records if r["version"] == self.version and self.low <= r["time"] < self.high]
+        found: list[Record] = [json.loads(line) for line in lines.splitlines()]
+        found = [record for record in found if self.low <= record["time"] < self.high]
+        others = Counter(record["version"] for record in found if record["version"] != self.version)
+        records = [record for record in found if record["version"] == self.version]
         columns = {c.name: _typed(c, [record["row"].get(c.name) for record in records]) for c in self.columns}
         ids = pa.array([str(record["id"]) for record in records], pa.string())
+        times = pa.array([record["time"] for record in records], pa.string())
         answers = [record["prediction"] for record in records]
         if self.schema.task == "regression":
-            return Block(ids, columns, np.array(answers, dtype=np.float64), None)
+            return Block(ids, times, columns, np.array(answers, dtype=np.float64), None, others)
         classes = self.schema.classes
         values = [[record["probabilities"].get(name, np.nan) for name in classes] for record in records]
         places = self._known([class_name(answer, self.schema.target) for answer in answers])
-        return Block(ids, columns, np.array(values, dtype=np.float64).reshape(-1, len(classes)), places)
+        shares = np.array(values, dtype=np.float64).reshape(-1, len(classes))
+        return Block(ids, times, columns, shares, places, others)
 
 
 def _typed(column: Column, raw: Sequence[object]) -> Values:

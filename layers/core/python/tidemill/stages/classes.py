@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tidemill.encoding import read_value
+from tidemill.encoding import LARGEST, read_value
 from tidemill.names import Kind
-from tidemill.schema import Column, Levels
+from tidemill.schema import Column, Levels, Schema
+from tidemill.stages.rows import quoted
 from tidemill.written import read_number
 
 Values = npt.NDArray[Any] | Levels
@@ -104,3 +105,14 @@ def class_name(label: object, target: Column) -> str | None:
     if isinstance(value, datetime):
         return value.replace(tzinfo=None).isoformat(timespec="microseconds")
     return _number(value) if isinstance(value, float) else str(value)
+
+
+def label_problem(label: object, schema: Schema) -> str | None:
+    """What a label of the model must be and is not; None where it is."""
+    if schema.task == "regression":
+        number = isinstance(label, int | float) and not isinstance(label, bool)
+        if not number or not -LARGEST <= label <= LARGEST:  # type: ignore[operator]
+            return f"must be a number, as {schema.target.name!r} is"
+    elif class_name(label, schema.target) not in schema.classes:
+        return f"must be one of {', '.join(schema.classes[:10])}, not {quoted(label)}"
+    return None

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
 
 from tidemill.encoding import Matrix
 
@@ -71,6 +70,8 @@ class Sigmoid:
     @classmethod
     def fit(cls, probabilities: Array, truth: npt.NDArray[np.int64]) -> "Sigmoid":
         """The least log loss, with a ridge that keeps the offsets of classes that have hardly any rows."""
+        from scipy.optimize import minimize  # noqa: PLC0415 who only applies a sigmoid has no scipy
+
         logs = np.log(np.clip(probabilities, LEAST, 1))
         rows, classes = logs.shape
         hit = np.eye(classes)[truth]

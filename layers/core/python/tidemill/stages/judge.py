@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from tidemill.schema import Levels, Schema, split_by_key
 from tidemill.spec import ModelSpec, parse_spec
-from tidemill.stages import evaluate, gate, slices
+from tidemill.stages import estimate, evaluate, gate, slices
 from tidemill.stages.bootstrap import Interval, of_folds
 from tidemill.stages.dataset import Rows
 from tidemill.stages.evaluate import HeldOut
@@ -113,6 +113,13 @@ def judge(case: Case, champion: Champion | None, attempt: float, clock: Callable
         "importance": importance,
         "curves": evaluate.curves(case.schema.task, rows.truth, answers, case.schema.classes, threshold),
     }
+
+
+def believed(case: Case) -> dict[str, Any]:
+    """What the version's answers say of its metric, for windows without labels: see `estimate`."""
+    rows = case.held_out(case.rows.held_out)
+    answers = evaluate.answer(case.model, case.schema, rows)
+    return estimate.learn(case.metric, case.schema.task, rows.truth, answers, case.facts["threshold"])
 
 
 def _absolute(

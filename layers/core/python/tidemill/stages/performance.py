@@ -1,8 +1,9 @@
 """Performance: the champion's metric on captured rows whose labels came, against what its evaluation promised."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from statistics import NormalDist
 from typing import Any, Literal
 
@@ -96,3 +97,38 @@ def measure(
         baseline["value"],
         lost / earned,
     )
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One window's performance; nothing is concluded from one whose feed was `broken`."""
+
+    start: datetime
+    end: datetime
+    performance: Performance
+    broken: bool = False
+
+
+def disjoint(windows: Sequence[tuple[datetime, datetime]], before: datetime) -> list[int]:
+    """Places of windows that share no time with each other nor with what begins `before`, the newest first; `windows`
+    are in the order of their ends, the newest first."""
+    chosen, earliest = [], before
+    for place, (start, end) in enumerate(windows):
+        if end <= earliest:
+            chosen.append(place)
+            earliest = start
+    return chosen
+
+
+def deciding(current: Performance, past: Sequence[Measured]) -> Performance:
+    """What is known of the version: this window's performance, or where too few of its labels came that of the newest
+    window with enough of them, if it dropped there. That it was fine then says nothing of now. `past` has the newest
+    first."""
+    if current.status != "insufficient_labels":
+        return current
+    labelled = [one for one in past if one.performance.status != "insufficient_labels" and not one.broken]
+    if not labelled or labelled[0].performance.status != "dropped":
+        return current
+    window = f"{labelled[0].start:%Y-%m-%d %H:%M} to {labelled[0].end:%Y-%m-%d %H:%M} UTC"
+    sentence = f"in the window of {window}, whose labels came late, {labelled[0].performance.sentence}"
+    return replace(labelled[0].performance, sentence=sentence)

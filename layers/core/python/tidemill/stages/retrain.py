@@ -1,7 +1,7 @@
 """Retrain: what a check's findings call for, and whether the governor lets it happen.
 
 broken feed                                     quarantine: tell, never retrain
-performance dropped                             retrain
+performance dropped, measured or estimated      retrain
 drift that persists, performance not judged     retrain, if there is something new to learn from; else tell
 drift with performance shown fine, or not yet
 persistent                                      note
@@ -65,7 +65,7 @@ def triage(
         return Decision(
             "quarantine", f"the feed looks broken: {'; '.join(findings.problems)}", tell=True, finding="feed"
         )
-    if findings.performance == "dropped":
+    if findings.performance in ("dropped", "estimated_drop"):
         return Decision("retrain", findings.performance_sentence, tell=True)
     if findings.drift != "drift":
         return Decision("quiet", f"{findings.drift_sentence}; {findings.performance_sentence}")

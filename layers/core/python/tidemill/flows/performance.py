@@ -1,0 +1,234 @@
+"""How good a version is, by the labels that came, and by its answers alone for as long as they have not; again for past
+windows whose labels came late."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from tidemill.aws.registry import Item, Registry
+from tidemill.aws.stores import Stores
+from tidemill.flows.labels import Found, read_labels
+from tidemill.flows.window import Array, CapturedWindow, WindowReader
+from tidemill.schema import Schema
+from tidemill.spec import ModelSpec
+from tidemill.stages.estimate import Estimate, estimate
+from tidemill.stages.labels import Joined, join
+from tidemill.stages.metrics import Metric, as_judged, metric
+from tidemill.stages.performance import Measured, Performance, deciding, disjoint, measure
+
+Document = dict[str, Any]
+MOST_WINDOWS = 30
+"""Past windows that one check measures again, and that its report shows."""
+_ON_THE_WAY = timedelta(minutes=5)
+"""A label has its time before whoever lists the bucket can see it."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """What a check knows of the version that it judges; `table` is what estimates are made from."""
+
+    model: str
+    number: int
+    schema: Schema
+    spec: ModelSpec
+    evaluation: Document
+    table: Document | None
+
+    @property
+    def metric(self) -> Metric:
+        return metric(self.evaluation["metric"]["name"], self.schema.task)
+
+    @property
+    def threshold(self) -> float | None:
+        threshold: float | None = self.evaluation["candidate"].get("threshold")
+        return threshold
+
+    def measure(self, joined: Joined) -> Performance:
+        return measure(
+            self.metric,
+            joined.truth,
+            as_judged(self.metric, joined.answers, self.threshold),
+            predictions=joined.predictions,
+            needed=max(self.spec.monitor.min_rows, self.spec.retrain.min_new_labels),
+            baseline=self.evaluation["candidate"]["interval"],
+            dummy=self.evaluation["candidate"]["dummy"],
+        )
+
+    def estimate(self, answers: Array) -> Estimate:
+        return estimate(
+            self.table,
+            self.metric,
+            answers,
+            threshold=self.threshold,
+            dummy=self.evaluation["candidate"]["dummy"],
+            needed=self.spec.monitor.min_rows,
+        )
+
+
+@dataclass(frozen=True)
+class Watched:
+    """`performance` is the window's own, `status` and `sentence` what the check is to act on; `windows` are past ones
+    of all versions, the newest first, each with what is known of it by now."""
+
+    performance: Performance
+    estimate: Estimate
+    status: str
+    sentence: str
+    labelled: int
+    account: Document
+    windows: list[Document]
+    measured: str
+
+    def facts(self) -> Document:
+        """For the check's record."""
+        return {
+            "judged": self.performance.to_json(),
+            "estimate": self.estimate.to_json(),
+            "measured": self.measured,
+            "label_problems": self.account["problems"],
+        }
+
+
+@dataclass(frozen=True)
+class Past:
+    """What is known before the window is read: `checks` of past windows, the newest first, those of them that labels
+    may still be `late` for, and all labels that came since any of these began."""
+
+    checks: list[Item]
+    late: list[Item]
+    found: Found
+
+
+def look_back(version: Version, start: datetime, stores: Stores, now: datetime) -> Past:
+    """For a window that begins at `start`."""
+    model, monitor = version.model, version.spec.monitor
+    checks = _shown(stores.registry.checks(model, since=(start - MOST_WINDOWS * monitor.window).isoformat()), start)
+    late = [item for item in checks if item["version"] == version.number and _end(item) >= now - monitor.labels_within]
+    since = min([start, *map(_start, late)])
+    return Past(checks, late, read_labels(model, version.schema, since, now, stores.captures))
+
+
+def watch(
+    version: Version, window: CapturedWindow, past: Past, reader: WindowReader, registry: Registry, now: datetime
+) -> Watched:
+    """`reader` reads past windows again, for labels that came late."""
+    found, late = past.found, past.late
+    joined = _with_unlabelled(
+        join(window.labelled, found.labels.by_id, version.schema), window.rows - len(window.labelled.ids)
+    )
+    performance = version.measure(joined)
+    matched = set(joined.matched)
+    stale = [item for item in late if _stale(item, found.labels.arrived)]
+    known = {str(item["sk"]): item for item in late} | _again(version, stale, found, matched, reader, registry, now)
+    checks = [known.get(str(item["sk"]), item) for item in past.checks]
+    decides = deciding(performance, [_measured(item) for item in checks if str(item["sk"]) in known])
+    guess = version.estimate(window.answers)
+    unjudged = decides.status == "insufficient_labels"
+    heard: Performance | Estimate = guess if unjudged and guess.status == "estimated_drop" else decides
+    return Watched(
+        performance=performance,
+        estimate=guess,
+        status=heard.status,
+        sentence=heard.sentence,
+        labelled=len(joined.truth),
+        account=_account(found, joined, matched if len(stale) == len(late) else None),
+        windows=[_remembered(item) for item in checks],
+        measured=now.isoformat(),
+    )
+
+
+def _shown(checks: Sequence[Item], start: datetime) -> list[Item]:
+    """Of all versions, windows that share no time with this one nor with each other."""
+    places = disjoint([(_start(item), _end(item)) for item in checks], start)
+    return [checks[place] for place in places[:MOST_WINDOWS]]
+
+
+def _again(
+    version: Version,
+    stale: Sequence[Item],
+    found: Found,
+    matched: set[str],
+    reader: WindowReader,
+    registry: Registry,
+    now: datetime,
+) -> dict[str, Item]:
+    """The checks by their keys, each measured anew; `matched` gets the ids whose labels were found in them."""
+    known: dict[str, Item] = {}
+    for item in stale:
+        labelled, unlabelled = reader.read_labelled(_start(item), _end(item), found.labels.by_id)
+        joined = join(labelled, found.labels.by_id, version.schema)
+        matched |= joined.matched
+        again = version.measure(_with_unlabelled(joined, unlabelled))
+        facts = {
+            "judged": again.to_json(),
+            "performance": again.status,
+            "value": again.value,
+            "measured": now.isoformat(),
+        }
+        if registry.measure_check(item, **facts):
+            known[str(item["sk"])] = {**item, **facts}
+    return known
+
+
+def _with_unlabelled(joined: Joined, rows: int) -> Joined:
+    """They are counted row by row: to know their ids apart would take memory for all of them."""
+    return replace(joined, predictions=joined.predictions + rows)
+
+
+def _stale(item: Item, arrived: str) -> bool:
+    measured = item.get("measured")
+    return bool(arrived) and (
+        measured is None or datetime.fromisoformat(arrived) > datetime.fromisoformat(str(measured)) - _ON_THE_WAY
+    )
+
+
+def _measured(item: Item) -> Measured:
+    judged = item.get("judged") or {}
+    performance = Performance(**judged) if judged else Performance("insufficient_labels", "", 0, 0, 0, "")
+    return Measured(_start(item), _end(item), performance, broken=item["action"] == "quarantine")
+
+
+def _account(found: Found, joined: Joined, matched: set[str] | None) -> Document:
+    """What became of the labels; `problems` are for whoever sends them. Which of them are of no prediction is known
+    only where all windows that they could be of were read."""
+    labels = found.labels
+    problems = [f"{file.name}: {problem}" for file in found.files for problem in file.problems]
+    return {
+        "read": len(labels.by_id),
+        "repeated": labels.repeated,
+        "conflicting": labels.conflicting,
+        "unusable": labels.unusable,
+        "future": labels.future,
+        "unknown": joined.unknown,
+        "unmatched": None if matched is None else len(labels.by_id) - len(matched),
+        "again": joined.again,
+        "files": [file.to_json() for file in found.files],
+        "problems": problems,
+    }
+
+
+def _remembered(item: Item) -> Document:
+    """What a report shows of a past window, with the error of its estimate where it has been measured."""
+    judged, guess = item.get("judged") or {}, item.get("estimate") or {}
+    value, estimated = item.get("value"), guess.get("value")
+    return {
+        "start": str(item["start"]),
+        "end": _end(item).isoformat(),
+        "version": item["version"],
+        "action": item["action"],
+        **{name: judged.get(name) for name in ("metric", "value", "low", "high", "predictions", "labelled")},
+        "estimate": {name: guess.get(name) for name in ("status", "value", "low", "high")} if guess else None,
+        "error": None if value is None or estimated is None else float(np.subtract(estimated, value)),
+    }
+
+
+def _start(item: Item) -> datetime:
+    return datetime.fromisoformat(str(item["start"]))
+
+
+def _end(item: Item) -> datetime:
+    """The key of a check begins with its window's end, so that checks are listed in the order of time."""
+    return datetime.fromisoformat(str(item["sk"]).split("#")[1])

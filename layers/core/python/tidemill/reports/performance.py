@@ -1,0 +1,179 @@
+"""The parts of a check's report that say how good the version was: over time, without labels, and by which labels."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+from tidemill.reports import charts
+from tidemill.reports.page import (
+    NOTHING,
+    Markup,
+    badge,
+    count,
+    facts,
+    finite,
+    items,
+    join,
+    moment,
+    number,
+    percent,
+    section,
+    sentence,
+    table,
+    tag,
+    unit,
+)
+
+Document = Mapping[str, Any]
+_COUNTED = {
+    "conflicting": "ids came with more than one label: the newest counts",
+    "unknown": "labels of this window are no class of the model, or no number: left out",
+    "unmatched": "labels are of no prediction that this check read",
+    "unusable": "records have no id, label or time: left out",
+    "future": "labels are from the future: they count from their time on",
+    "again": "predictions were asked for again: the newest answer of an id counts",
+}
+
+
+def coverage(window: Document) -> str:
+    labelled, predictions = finite(window.get("labelled")), finite(window.get("predictions"))
+    return f"{percent(labelled / predictions)} of predictions" if labelled is not None and predictions else ""
+
+
+def without_labels(report: Document) -> Markup | None:
+    estimate, judged = report.get("estimate"), report["performance"]
+    if not estimate:
+        return None
+    if finite(estimate["value"]) is None:
+        return section("Estimate without labels", note=sentence(f"none is made: {estimate['sentence']}"))
+    rows = [("Estimated", estimate["value"], estimate["low"], estimate["high"])]
+    pairs = [
+        ("Same estimate, held-out rows", number(estimate["held_out"])),
+        ("Learned from", join([count(estimate["learned_from"]), unit("held-out rows")])),
+        ("Answers outside of them", percent(estimate["outside"])),
+        ("Lost of what was learned", percent(estimate["loss"])),
+    ]
+    if finite(judged["value"]) is not None:
+        rows.append(("Measured", judged["value"], judged["low"], judged["high"]))
+        pairs.append(("Estimate − measured", _signed(estimate["value"] - judged["value"])))
+    note = join(
+        [
+            sentence(estimate["sentence"]),
+            " It holds while an answer is as often right as it was on held-out rows: a change of what the rows mean "
+            "for the target cannot be seen without labels.",
+        ]
+    )
+    return section("Estimate without labels", facts(pairs), charts.intervals(rows), note=note)
+
+
+def over_time(report: Document) -> Markup | None:
+    """This window and the past ones, each once, whatever the versions."""
+    past = list(report.get("windows") or ())
+    if not past:
+        return None
+    windows = [_now(report), *past]
+    name = report["performance"]["metric"]
+    same = [window for window in windows if window["metric"] in (name, None)]
+    drawn = charts.over_time(
+        [_point(window, window) for window in same],
+        [_point(window, window["estimate"] or {}) for window in same],
+        _events(windows),
+        report["performance"]["baseline"],
+        f"{name} by window",
+        name,
+    )
+    key = join(
+        [
+            tag("span", class_="key calm"), "measured ", tag("span", class_="key past"), "estimated without labels, "
+            "each with its 95 % limits. Windows are measured again while their labels come. ",
+            _record(windows),
+        ]
+    )  # fmt: skip
+    rows = [
+        (
+            moment(window["end"]),
+            join(
+                [number(window["version"]), unit(badge("warn", "retrain")) if window["action"] == "retrain" else None]
+            ),
+            _interval(window),
+            join([count(window["labelled"]), unit(coverage(window))]),
+            _interval(window["estimate"] or {}),
+            _signed(window["error"]),
+        )
+        for window in windows
+    ]
+    heads = ("Window's end, UTC", "Version", name, "Labels", "Estimate", "Error")
+    return section("Performance over time", drawn, table(heads, rows, "lrlrlr", most=10), note=key)
+
+
+def labels(report: Document) -> Markup | None:
+    """Only where something about them must be known."""
+    account = report.get("labels") or {}
+    said = [f"{count(account[key])} {words}." for key, words in _COUNTED.items() if account.get(key)]
+    others = report.get("other_versions") or {}
+    said += [
+        f"{count(rows)} predictions of the window are of version {of}: not counted here." for of, rows in others.items()
+    ]
+    files = account.get("files") or ()
+    rows = [
+        (file["name"], count(file["rows"]), count(file["used"]), items(file["problems"]) if file["problems"] else None)
+        for file in files
+    ]
+    if not said and not rows:
+        return None
+    drawn = table(("File", "Rows", "Used", "What is wrong"), rows, "lrrl", most=10) if rows else None
+    return section("Labels", items(said) if said else None, drawn)
+
+
+def _now(report: Document) -> Document:
+    judged, estimate = report["performance"], report.get("estimate")
+    value, estimated = judged["value"], (estimate or {}).get("value")
+    error = None if finite(value) is None or finite(estimated) is None else estimated - value
+    facts_of_now = {"version": report["version"], "action": report["action"], "estimate": estimate, "error": error}
+    return {**report["window"], **judged, **facts_of_now}
+
+
+def _point(window: Document, numbers: Document) -> tuple[Any, ...]:
+    return _seconds(window), *(numbers.get(name) for name in ("value", "low", "high"))
+
+
+def _seconds(window: Document) -> float:
+    return datetime.fromisoformat(window["end"]).timestamp()
+
+
+def _events(windows: Sequence[Document]) -> list[tuple[float, str]]:
+    """When another version answered for the first time, and when a retrain was started."""
+    found = []
+    for window, before in pairwise(windows):
+        if window["version"] != before["version"]:
+            found.append((_seconds(window), f"version {window['version']}"))
+    found += [(_seconds(window), "retrain") for window in windows if window["action"] == "retrain"]
+    return found
+
+
+def _record(windows: Sequence[Document]) -> str:
+    """How good estimates were, where it is known."""
+    errors = [window["error"] for window in windows if finite(window["error"]) is not None]
+    if not errors:
+        return ""
+    mean = sum(map(abs, errors)) / len(errors)
+    within = sum(
+        window["estimate"]["low"] <= window["value"] <= window["estimate"]["high"]
+        for window in windows
+        if finite(window["error"]) is not None
+    )
+    return (
+        f"Of {count(len(errors))} windows with both, {count(within)} were measured within the estimate's limits; the "
+        f"mean error was {number(mean)}."
+    )
+
+
+def _interval(numbers: Document) -> str:
+    value, low, high = (numbers.get(name) for name in ("value", "low", "high"))
+    return NOTHING if finite(value) is None else charts.interval(value, low, high)
+
+
+def _signed(value: Any) -> str:
+    known = finite(value)
+    return number(value) if known is None or known <= 0 else f"+{number(value)}"

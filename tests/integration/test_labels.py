@@ -1,0 +1,168 @@
+"""Labels that come late, in files, twice or wrong: what a check makes of them, and what it writes down."""
+
+import hashlib
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tests.cloud import Cloud
+from tests.integration.test_monitoring import MONITORED, check, label, predict, wait_for_retrain
+from tests.tables import csv, trips
+from tidemill.contracts import CheckRequest, Window
+from tidemill.errors import NotFound
+from tidemill.flows.captures import Captures
+from tidemill.flows.monitor import monitor
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def serving(cloud: Cloud) -> Cloud:
+    cloud.spec("trips", MONITORED)
+    assert cloud.train("trips", "first.csv", csv(trips(3_000)))["status"] == "promoted"
+    return cloud
+
+
+def window(start: datetime, end: datetime) -> dict[str, str]:
+    return {"start": start.isoformat(), "end": end.isoformat()}
+
+
+def report(cloud: Cloud, checked: dict[str, Any]) -> dict[str, Any]:
+    document: dict[str, Any] = cloud.stores.captures.get_json(checked["report"].replace(".html", ".json"))
+    return document
+
+
+def drop(cloud: Cloud, name: str, data: bytes) -> None:
+    cloud.stores.captures.put(f"labels/trips/{name}", data)
+
+
+def outcome(frame: pd.DataFrame) -> bytes:
+    return csv(frame[["trip", "late"]])
+
+
+def test_late_labels_measure_their_window_again_and_may_call_for_a_retrain(serving: Cloud) -> None:
+    began = datetime.now(UTC) - MINUTE
+    frame = trips(1_000, seed=8, flipped=True, start=50_000)
+    predict(serving, frame)
+    ended = datetime.now(UTC)
+    first = check(serving, models=["trips"], window=window(began, ended))
+    assert report(serving, first)["performance"]["status"] == "insufficient_labels"
+    label(serving, frame)
+    later = check(serving, models=["trips"], window=window(ended, ended + MINUTE))
+    assert later["action"] == "retrain"
+    assert "whose labels came late, roc_auc is" in later["reason"]
+    (again,) = [item for item in serving.stores.registry.checks("trips") if item["check"] == first["check"]]
+    assert (again["performance"], again["judged"]["labelled"], again["judged"]["predictions"]) == (
+        "dropped",
+        1_000,
+        1_000,
+    )
+    (shown,) = report(serving, later)["windows"]
+    assert shown["value"] == again["value"]
+    assert shown["error"] == pytest.approx(again["estimate"]["value"] - again["value"])
+    wait_for_retrain(serving)
+
+
+def test_a_file_that_is_dropped_is_read_as_labels_of_http_are(serving: Cloud) -> None:
+    frame = trips(800, seed=7, start=50_000)
+    predict(serving, frame)
+    drop(serving, "outcome.csv", outcome(frame[:500]))
+    drop(serving, "november/outcome.csv", outcome(frame[500:700]))
+    found = report(serving, check(serving))
+    assert (found["performance"]["status"], found["performance"]["labelled"]) == ("fine", 700)
+    files = [(file["name"], file["used"]) for file in found["labels"]["files"]]
+    assert files == [("outcome.csv", 500), ("november/outcome.csv", 200)]
+
+
+def test_what_is_wrong_with_a_file_is_told_once_while_it_stays_so(serving: Cloud) -> None:
+    frame = trips(300, seed=7, start=50_000)
+    predict(serving, frame)
+    drop(serving, "a.csv", outcome(frame[:2]) + b"t9,perhaps\n")
+    first = check(serving)
+    assert "a.csv: a label must be one of no, yes, not 'perhaps'" in first["notice"]
+    assert check(serving)["notice"] == ""
+    html = serving.stores.captures.get(first["report"]).decode()
+    assert "not &#x27;perhaps&#x27;" in html
+
+
+def test_labels_that_fit_nothing_are_counted(serving: Cloud) -> None:
+    frame = trips(300, seed=7, start=50_000)
+    predict(serving, frame)
+    label(serving, frame)
+    other = frame.assign(late=frame["late"].map({"yes": "no", "no": "yes"}))
+    label(serving, other[:10])
+    label(serving, trips(5, start=90_000))
+    account = report(serving, check(serving))["labels"]
+    assert (account["read"], account["conflicting"], account["unmatched"]) == (305, 10, 5)
+
+
+def test_answers_of_another_version_in_the_window_are_counted_apart(serving: Cloud) -> None:
+    predict(serving, trips(200, seed=7, start=50_000))
+    captures = Captures(serving.stores.captures)
+    end = datetime.now(UTC) + MINUTE
+    records = list(captures.read("predictions", "trips", None, end))
+    captures.write("predictions", "trips", "of-2", [{**record, "version": 2} for record in records[:50]])
+    found = report(serving, check(serving))
+    assert (found["predictions"], found["other_versions"]) == (200, {"2": 50})
+
+
+def test_an_id_that_is_captured_twice_is_one_prediction(serving: Cloud) -> None:
+    frame = trips(300, seed=7, start=50_000)
+    predict(serving, frame)
+    predict(serving, frame[:100])
+    label(serving, frame)
+    found = report(serving, check(serving))
+    assert (found["predictions"], found["performance"]["predictions"], found["labels"]["again"]) == (400, 300, 100)
+
+
+def test_one_row_is_a_window_of_which_nothing_is_said(serving: Cloud) -> None:
+    frame = trips(1, seed=7, start=50_000)
+    predict(serving, frame)
+    label(serving, frame)
+    checked = check(serving)
+    found = report(serving, checked)
+    assert (checked["action"], checked["verdict"]) == ("quiet", "insufficient_data")
+    assert (found["performance"]["status"], found["estimate"]["status"]) == ("insufficient_labels", "not_estimated")
+
+
+def test_a_window_without_a_champion_cannot_be_checked(cloud: Cloud) -> None:
+    now = datetime.now(UTC)
+    request = CheckRequest("trips", now.isoformat(), Window(**window(now - MINUTE, now)))
+    with pytest.raises(NotFound, match="model 'trips' has no champion to check"):
+        monitor(request, cloud.stores)
+
+
+def test_a_capture_counts_by_its_own_time_and_not_by_its_folder(cloud: Cloud) -> None:
+    noon = datetime(2026, 11, 25, 12, tzinfo=UTC)
+    captures = Captures(cloud.stores.captures)
+    record = {"id": "k", "version": 1, "time": (noon + timedelta(hours=2)).isoformat()}
+    cloud.stores.captures.put("predictions/trips/2026/11/25/120000-a.jsonl", json.dumps(record).encode())
+    assert list(captures.read("predictions", "trips", noon, noon + timedelta(hours=1))) == []
+    assert list(captures.read("predictions", "trips", noon, noon + timedelta(hours=3))) == [record]
+
+
+def test_a_file_in_a_folder_of_ours_is_not_taken_for_records(cloud: Cloud) -> None:
+    drop(cloud, "2026/11/25/outcome.csv", b"id,label\nk,yes\n")
+    assert list(Captures(cloud.stores.captures).read("labels", "trips", None, datetime.now(UTC))) == []
+
+
+def test_a_version_has_the_table_that_estimates_are_made_from(serving: Cloud) -> None:
+    table = serving.stores.models.get("models/trips/1/estimate.json")
+    manifest = serving.stores.models.get_json("models/trips/1/manifest.json")
+    assert manifest["digests"]["estimate.json"] == hashlib.sha256(table).hexdigest()
+    predict(serving, trips(800, seed=7, start=50_000))
+    found = report(serving, check(serving))["estimate"]
+    assert found["status"] == "estimated_fine"
+    assert found["low"] < found["value"] < found["high"]
+
+
+def test_rows_that_the_model_knows_less_of_are_an_estimated_drop_that_retrains(serving: Cloud) -> None:
+    frame = trips(1_500, seed=9, start=50_000)
+    frame["wind"] = frame["wind"] * 0.15
+    predict(serving, frame)
+    checked = check(serving)
+    assert checked["action"] == "retrain"
+    assert checked["reason"].startswith("without labels roc_auc is estimated at")

@@ -1,0 +1,74 @@
+"""Files of labels as people drop them."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tidemill.schema import Column, Schema
+from tidemill.stages.label_file import LabelFile, read_label_file
+
+MODIFIED = datetime(2026, 11, 25, 12, tzinfo=UTC)
+LATE = Schema((Column("trip", "categorical", "id"), Column("late", "categorical", "target")), "binary", ("no", "yes"))
+PRICE = Schema((Column("price", "numeric", "target"),), "regression", ())
+
+
+def dropped(tmp_path: Path, name: str, content: str | bytes, schema: Schema = LATE) -> LabelFile:
+    path = tmp_path / "labels"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return read_label_file(path, name, schema, MODIFIED)
+
+
+def parquet() -> bytes:
+    return pd.DataFrame({"trip": ["a", "b"], "late": ["yes", "no"]}).to_parquet()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", "id,label\na,yes\nb,no\n"),
+        ("a.csv", "late;trip;other\nyes;a;1\nno;b;2\n"),
+        ("a.jsonl", '{"id": "a", "label": "yes"}\n{"id": "b", "label": "no"}\n'),
+        ("a.parquet", parquet()),
+    ],
+)
+def test_id_and_label_are_read_from_any_table(tmp_path: Path, name: str, content: str | bytes) -> None:
+    found = dropped(tmp_path, name, content)
+    assert [(record["id"], record["label"]) for record in found.records] == [("a", "yes"), ("b", "no")]
+    assert {record["time"] for record in found.records} == {MODIFIED.isoformat()}
+    assert found.to_json() == {"name": name, "rows": 2, "used": 2, "problems": []}
+
+
+def test_a_file_may_say_when_each_label_was_known_and_still_came_when_it_came(tmp_path: Path) -> None:
+    found = dropped(tmp_path, "a.csv", "id,label,time\na,yes,2026-11-20T10:00:00+01:00\nb,no,\n")
+    assert [record["time"][:16] for record in found.records] == ["2026-11-20T09:00", "2026-11-25T12:00"]
+    assert {record["arrived"] for record in found.records} == {MODIFIED.isoformat()}
+
+
+def test_what_cannot_be_used_is_told_each_kind_with_its_count(tmp_path: Path) -> None:
+    found = dropped(tmp_path, "a.csv", "id,label\na,yes\nb,perhaps\nc,perhaps\n,yes\nd,\n")
+    assert [record["id"] for record in found.records] == ["a"]
+    assert found.rows == 5
+    assert sorted(found.problems) == ["a label must be one of no, yes, not 'perhaps' (2 rows)", "no id", "no label"]
+
+
+def test_a_label_that_is_no_number_is_told_and_nan_is_no_label(tmp_path: Path) -> None:
+    found = dropped(tmp_path, "a.csv", "id,label\na,1.5\nb,NaN\nc,many\n", PRICE)
+    assert [record["label"] for record in found.records] == [1.5]
+    assert sorted(found.problems) == ["column 'label': 'many' is not a number", "no label"]
+
+
+def test_a_file_without_the_columns_or_that_is_no_table_is_told_and_has_no_labels(tmp_path: Path) -> None:
+    found = dropped(tmp_path, "a.csv", "key,outcome\na,yes\n")
+    assert found.problems == [
+        "a.csv has no column 'id' or 'trip' and no column 'label' or 'late': labels have an id and a label"
+    ]
+    assert dropped(tmp_path, "a.parquet", b"PAR1 and no more").records == []
+    assert len(dropped(tmp_path, "b.csv", b"").problems) == 1
+
+
+def test_ids_are_text_whatever_the_file_has(tmp_path: Path) -> None:
+    lines = "\n".join(json.dumps({"id": number, "label": "no"}) for number in (7, 8))
+    assert [record["id"] for record in dropped(tmp_path, "a.jsonl", lines).records] == ["7", "8"]
