@@ -16,6 +16,8 @@ FINAL: frozenset[Status] = frozenset({"promoted", "rejected", "duplicate", "inva
 
 UPLOADS = "uploads/"
 BATCH = "batch/"
+BY_HAND = "by hand"
+"""What the source of a run begins with that a person ordered."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,15 @@ class Upload:
 
 @dataclass(frozen=True)
 class Order:
-    """A retrain that a drift check asked for."""
+    """A retrain that a check asked for; with `who`, a person, whose order has a name of its own for `check`."""
 
     check: str
     reason: str
+    who: str = ""
+
+    @property
+    def source(self) -> str:
+        return f"{BY_HAND} of {self.who}" if self.who else f"check {self.check}"
 
 
 @dataclass(frozen=True)
@@ -85,10 +92,10 @@ class Start:
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> "Start":
-        """Takes S3's "Object Created" as EventBridge delivers it, or `{"model", "check", "reason"}`."""
+        """Takes S3's "Object Created" as EventBridge delivers it, or `{"model", "check", "reason", "who"?}`."""
         if "check" in event:
-            order = Order(event["check"], event["reason"])
-            return cls(event["model"], run_id("check", event["model"], order.check), order=order)
+            order = Order(event["check"], event["reason"], event.get("who", ""))
+            return cls(event["model"], retrain_run(event["model"], order.check), order=order)
         upload = Upload.from_event(event)
         return cls(upload.model, upload.run, upload=upload)
 
@@ -174,12 +181,14 @@ class TrainRequest:
 
 @dataclass(frozen=True)
 class Candidate:
-    """What a branch hands on: where its artifacts are and how it scored; `failed` says why there are none."""
+    """What a branch hands on: where its artifacts are, how it scored, and the seconds that it took; `failed` says why
+    there are none."""
 
     candidate: str
     prefix: str = ""
     score: float | None = None
     failed: str = ""
+    seconds: float = 0.0
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> "Candidate":
@@ -230,7 +239,8 @@ class Judged:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended, in words; what Notify records and tells."""
+    """How a run ended, in words; what Notify records and tells. `champion`: the version that stays, of a run whose own
+    was not better; `seconds`: what the candidates trained, added up."""
 
     model: str
     run: str
@@ -238,6 +248,8 @@ class Outcome:
     version: int | None = None
     reasons: Sequence[str] = ()
     report: str = ""
+    champion: int | None = None
+    seconds: float = 0.0
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> "Outcome":
@@ -245,12 +257,16 @@ class Outcome:
         prepared, judged = event.get("prepared", {}), event.get("judged", {})
         model, run = event["model"], event["run"]
         report = judged.get("report") or prepared.get("report", "")
+        seconds = sum(Candidate.from_event(entry).seconds for entry in event.get("candidates", ()))
         if "error" in event:
-            return cls(model, run, "failed", judged.get("version"), [describe_error(event["error"])], report)
+            reasons = [describe_error(event["error"])]
+            return cls(model, run, "failed", judged.get("version"), reasons, report, seconds=seconds)
         if prepared["status"] != "ready":
             return cls(model, run, prepared["status"], None, prepared["reasons"], report)
-        status: Status = "promoted" if judged["promote"] else "rejected"
-        return cls(model, run, status, judged["version"], judged["reasons"], report)
+        version, reasons = judged["version"], judged["reasons"]
+        if judged["promote"]:
+            return cls(model, run, "promoted", version, reasons, report, seconds=seconds)
+        return cls(model, run, "rejected", version, reasons, report, judged["champion"], seconds)
 
     def to_event(self) -> dict[str, Any]:
         return asdict(self)
@@ -309,6 +325,11 @@ def describe_error(error: Mapping[str, str]) -> str:
         document = None
     message = document.get("errorMessage", cause) if isinstance(document, dict) else cause
     return f"{error['Error']}: {message}"
+
+
+def retrain_run(model: str, check: str) -> str:
+    """The run that a check, or a person's order, starts."""
+    return run_id("check", model, check)
 
 
 def run_id(*parts: str) -> str:

@@ -16,7 +16,7 @@ def claim(start: Start, registry: Registry, execution: str, now: datetime) -> Cl
         model_name(start.model)
     except InvalidSpec as error:
         raise InvalidUpload(error.problems) from None
-    source = start.upload.key if start.upload else f"check {start.order.check if start.order else ''}"
+    source = start.upload.key if start.upload else start.order.source if start.order else ""
     new = registry.claim_run(start.model, start.run, now, execution=execution, source=source)
     # A redriven or repeated execution goes on with its own run.
     own = not new and registry.run(start.model, start.run).get("execution") == execution

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from tidemill.aws.paths import check_prefix, version_prefix
-from tidemill.aws.registry import Champion, Item, content_of
+from tidemill.aws.registry import Champion, Item
 from tidemill.aws.stores import Stores
 from tidemill.contracts import Checked, CheckRequest, Window
 from tidemill.encoding import read_value
 from tidemill.errors import InvalidRequest, NotFound
 from tidemill.flows.captures import Captures
+from tidemill.flows.govern import govern
 from tidemill.profile import Profile
 from tidemill.reports.drift import render
 from tidemill.schema import Column, Columns, Schema
@@ -25,7 +26,7 @@ from tidemill.stages.drift import DriftPolicy, DriftReport, detect
 from tidemill.stages.feed import feed_problems
 from tidemill.stages.metrics import as_judged, metric
 from tidemill.stages.performance import Performance, measure
-from tidemill.stages.retrain import Decision, Findings, past_run, permitted, triage
+from tidemill.stages.retrain import Decision, Findings, evidence, triage, unlearned, weight
 
 Document = dict[str, Any]
 _HISTORY = 30
@@ -70,12 +71,13 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
         performance_sentence=performance.sentence,
         drift=drift.verdict,
         drift_sentence=drift.sentence,
-        new_labels=len(labelled) if len(seen) == len(schema.features) else 0,
-        new_uploads=_new_uploads(request.model, manifest, stores),
+        new_labels=_new_labels(request.model, labelled, start, now, stores) if len(seen) == len(schema.features) else 0,
+        new_uploads=unlearned(stores.registry.partitions(request.model), stores.registry.runs(request.model)),
+        weight=weight(drift.drifted, evaluation["importance"]),
     )
-    windows = [(_time(item["start"]), _window_end(item), str(item["verdict"])) for item in past]
+    windows = [(_time(item["start"]), _window_end(item), evidence(item)) for item in past]
     decision = triage(findings, windows, (start, end), spec.monitor, spec.retrain)
-    decision, governor = _governed(request.model, check, decision, spec, stores, now)
+    decision, governor = govern(request.model, check, decision, spec.retrain, stores.registry, now)
 
     report = {
         "model": request.model,
@@ -172,28 +174,15 @@ def _answers(labelled: Sequence[Record], labels: dict[str, Any], schema: Schema)
     return truth, np.array([shares for _, shares in known], dtype=np.float64).reshape(-1, len(schema.classes))
 
 
-def _new_uploads(model: str, manifest: Document, stores: Stores) -> int:
-    known = set(manifest["partitions"])
-    return sum(content_of(item) not in known for item in stores.registry.partitions(model))
-
-
-def _governed(
-    model: str, check: str, decision: Decision, spec: ModelSpec, stores: Stores, now: datetime
-) -> tuple[Decision, str]:
-    """A retrain starts only if the governor permits it and this check is the one that wrote it down."""
-    if decision.action != "retrain":
-        return decision, ""
-    state = stores.registry.governor(model)
-    if state.get("check") == check:
-        return decision, ""
-    last = _time(state["last_start"]) if state else None
-    runs = [past_run(item) for item in stores.registry.runs(model)]
-    allowed, why = permitted(runs, last, spec.retrain, now)
-    if allowed and not stores.registry.move_governor(model, state, {"last_start": now.isoformat(), "check": check}):
-        allowed, why = False, "another check started a retrain at the same moment"
-    if allowed:
-        return decision, ""
-    return Decision("note", f"{decision.reason}; no retrain was started: {why}", tell=True, finding="refused"), why
+def _new_labels(model: str, labelled: Sequence[Record], start: datetime, now: datetime, stores: Stores) -> int:
+    """Of the window's labelled predictions, those whose labels came after the last retrain that took labels up."""
+    taken = [
+        _time(str(item["accepted"])) for item in stores.registry.partitions(model) if item.get("kind") == "captures"
+    ]
+    if not taken or taken[-1] <= start:
+        return len(labelled)
+    new = Captures(stores.captures).labels(model, taken[-1], now)
+    return sum(record["id"] in new for record in labelled)
 
 
 def _record(
