@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from tidemill.errors import InvalidUpload
+from tidemill.errors import InvalidSpec, InvalidUpload
+from tidemill.names import model_name
 
 Status = Literal["running", "promoted", "rejected", "duplicate", "invalid", "failed"]
 FINAL: frozenset[Status] = frozenset({"promoted", "rejected", "duplicate", "invalid", "failed"})
@@ -38,7 +39,7 @@ class Upload:
 
     @property
     def model(self) -> str:
-        """The folder under `uploads/` or `batch/`; raises `InvalidUpload` where there is none."""
+        """The folder under `uploads/` or `batch/`; empty where there is none."""
         return self._place[0]
 
     @property
@@ -49,10 +50,18 @@ class Upload:
     @property
     def _place(self) -> tuple[str, str]:
         top = BATCH if self.key.startswith(BATCH) else UPLOADS
-        model, _, path = self.key.removeprefix(top).partition("/")
-        if not self.key.startswith(top) or not model or not (path or self.is_folder):
+        model, slash, path = self.key.removeprefix(top).partition("/")
+        return (model, path) if slash else ("", model)
+
+    def check(self) -> None:
+        """Raises `InvalidUpload` for a key that names no model that could exist, or no file."""
+        top = BATCH if self.key.startswith(BATCH) else UPLOADS
+        if not self.key.startswith(top) or not self.model or not self.path:
             raise InvalidUpload(f"{self.key} is not under {top}MODEL/: upload to {top}MODEL/FILE")
-        return model, path
+        try:
+            model_name(self.model)
+        except InvalidSpec as error:
+            raise InvalidUpload(f"{self.key}: {error}") from None
 
     @property
     def is_folder(self) -> bool:
@@ -120,7 +129,7 @@ class LogBatch:
 class Claimed:
     """The pipeline's state after Claim; every later state adds its own result beside these.
 
-    `ignored`: the empty object that the S3 console makes for a folder.
+    `ignored`: the empty object that the S3 console makes for a folder, or a key that names no possible model.
     """
 
     model: str
@@ -240,7 +249,9 @@ class Judged:
 @dataclass(frozen=True)
 class Outcome:
     """How a run ended, in words; what Notify records and tells. `champion`: the version that stays, of a run whose own
-    was not better; `seconds`: what the candidates trained, added up."""
+    was not better; `seconds`: what the candidates trained, added up; `cut_off`: nobody but Step Functions knows that it
+    ended.
+    """
 
     model: str
     run: str
@@ -250,10 +261,16 @@ class Outcome:
     report: str = ""
     champion: int | None = None
     seconds: float = 0.0
+    cut_off: bool = False
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> "Outcome":
-        """Reads the pipeline's state, whichever way it came to its end."""
+        """Reads the pipeline's state, whichever way it came to its end; or Step Functions' "Execution Status Change" of
+        an execution that was ended from outside."""
+        if "detail" in event:
+            start = Start.from_event(json.loads(event["detail"]["input"]))
+            reason = f"the execution ended as {event['detail']['status']} before the pipeline did"
+            return cls(start.model, start.run, "failed", reasons=[reason], cut_off=True)
         prepared, judged = event.get("prepared", {}), event.get("judged", {})
         model, run = event["model"], event["run"]
         report = judged.get("report") or prepared.get("report", "")
