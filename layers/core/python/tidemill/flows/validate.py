@@ -62,6 +62,7 @@ def run(request: ValidateRequest, stores: Stores) -> Judged:
         dataset=request.prepared.dataset,
         rows=request.prepared.rows,
         compared_with=champion.version if champion else 0,
+        check_every=data.spec.monitor.every.total_seconds(),
     )
     return Judged(
         version,
