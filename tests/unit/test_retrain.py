@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tidemill.spec import Monitor, Retrain
-from tidemill.stages.retrain import Findings, persistence, evidence, triage, unlearned, weight
+from tidemill.stages.retrain import Findings, evidence, persistence, triage, unlearned, weight
 
 NOW = datetime(2030, 1, 31, tzinfo=UTC)
 DAY = timedelta(days=1)
