@@ -1,4 +1,5 @@
-"""What starts what: an upload the pipeline, the clock the monitoring, a file of rows the function that answers."""
+"""What starts what: an upload the pipeline, the clock the monitoring, a file of rows the function that answers, an
+execution that was cut off the function that records how a run ended."""
 
 from aws_cdk import Duration
 from aws_cdk.aws_events import EventPattern, Match, Rule, RuleTargetInput, Schedule
@@ -26,6 +27,7 @@ class Schedules(Construct):
         pipeline: StateMachine,
         monitoring: StateMachine,
         batch: Function,
+        notify: Function,
         environment: Environment,
     ) -> None:
         super().__init__(scope, name)
@@ -50,6 +52,18 @@ class Schedules(Construct):
             description=f"Tidemill {environment.name}: a file of rows is answered",
             event_pattern=_written_to(data, BATCH),
             targets=[LambdaFunction(batch, dead_letter_queue=self.dead_letters)],
+        )
+        Rule(
+            self,
+            "CutOff",
+            description=f"Tidemill {environment.name}: a run whose execution was ended from outside is recorded",
+            event_pattern=EventPattern(
+                source=["aws.states"],
+                detail_type=["Step Functions Execution Status Change"],
+                # One that failed has recorded its run itself.
+                detail={"stateMachineArn": [pipeline.state_machine_arn], "status": ["ABORTED", "TIMED_OUT"]},
+            ),
+            targets=[LambdaFunction(notify, dead_letter_queue=self.dead_letters)],
         )
         Rule(
             self,

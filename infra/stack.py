@@ -47,6 +47,7 @@ class TidemillStack(Stack):
             pipeline=self.pipeline,
             monitoring=self.monitoring,
             batch=self.functions["batch"].function,
+            notify=self.functions["notify"].function,
             environment=environment,
         )
         infer = self.functions["infer"]
@@ -135,6 +136,7 @@ class TidemillStack(Stack):
 
         grants.call(registry, function["claim"], "GetItem")
         grants.call_without(registry, function["claim"], "PutItem", attributes=CHAMPION)
+        self.topic.grant_publish(function["claim"])
 
         # `GetObject` beside the versions: an event without one reads the newest.
         grants.read_versions(data, function["prepare"], UPLOADS)

@@ -23,7 +23,7 @@ class Stage:
 
 
 STAGES = (
-    Stage(name="claim", environment=("REGISTRY_TABLE",), timeout=30, memory=256),
+    Stage(name="claim", environment=("REGISTRY_TABLE", "NOTICE_TOPIC"), timeout=30, memory=256),
     Stage(
         name="prepare",
         layers=("data",),

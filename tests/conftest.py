@@ -5,6 +5,7 @@ import pytest
 from tests.cloud import Cloud
 from tests.cloud import cloud as make_cloud
 from tests.tables import SPEC, csv, trips
+from tidemill.aws.stores import Notices
 
 
 @pytest.fixture
@@ -21,3 +22,11 @@ def serving() -> Iterator[Cloud]:
         cloud.spec("trips", SPEC.replace('"linear", "boosting"', '"linear"'))
         assert cloud.train("trips", "first.csv", csv(trips(1_000)))["status"] == "promoted"
         yield cloud
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Subjects and texts of notices."""
+    notices: list[str] = []
+    monkeypatch.setattr(Notices, "publish", lambda _, subject, text: notices.append(f"{subject}\n{text}"))
+    return notices

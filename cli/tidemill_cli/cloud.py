@@ -15,11 +15,12 @@ from botocore.exceptions import ClientError, NoCredentialsError, NoRegionError, 
 
 from tidemill.aws.failures import translated
 from tidemill.aws.objects import Objects
-from tidemill.aws.paths import spec_key
+from tidemill.aws.paths import spec_key, version_prefix
 from tidemill.aws.registry import Registry
 from tidemill.contracts import UPLOADS, Upload
 from tidemill.errors import NotFound
 from tidemill.names import model_name
+from tidemill.spec import ModelSpec, parse_spec
 from tidemill_cli.local.cloud import Deployment, LocalCloud
 
 _HOLDERS = {"datasets": "DataBucket", "models": "ModelBucket", "drift": "CaptureBucket"}
@@ -87,6 +88,14 @@ class Target:
             return self.data.get(spec_key(model)).decode(errors="replace")
         except NotFound:
             return None
+
+    def champion_spec(self, model: str) -> ModelSpec:
+        """The one that the champion was trained under, by which it is monitored; raises `NotFound` without one."""
+        champion = self.registry.champion(self.known(model))
+        if champion is None:
+            raise NotFound(f"model {model!r} has no champion to check yet")
+        key = f"{version_prefix(model, champion.version)}manifest.json"
+        return parse_spec(self.holding(key).get_json(key)["spec"])
 
     def known(self, model: str) -> str:
         """The name itself; raises `NotFound` where neither a run nor a spec has it."""

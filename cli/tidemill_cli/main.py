@@ -286,16 +286,62 @@ def monitor(
         str | None,
         typer.Option(metavar="START/END", help="Which predictions; those of the spec's window if not said."),
     ] = None,
+    backfill: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="All windows since the last check, the oldest first; the newest N at most.", min=1
+        ),
+    ] = None,
     wait_retrain: Annotated[
         bool, typer.Option("--wait-retrain", help="Until a retrain has ended, if one starts.")
     ] = False,
     timeout: Timeout = 7200,
 ) -> Result:
     """Check drift and performance now; a retrain starts if it is called for."""
+    from tidemill_cli.commands.monitor import backfill as work_back
     from tidemill_cli.commands.monitor import monitor as work
     from tidemill_cli.runs import Waiting
 
-    return work(session, model, window, Waiting(timeout), wait_retrain=wait_retrain)
+    if backfill is None:
+        return work(session, model, window, Waiting(timeout), wait_retrain=wait_retrain)
+    if window or wait_retrain:
+        raise typer.BadParameter("it stands for windows of its own, and waits for no retrain", param_hint="--backfill")
+    return work_back(session, model, backfill, Waiting(timeout))
+
+
+@_command
+def retrain(
+    session: Session,
+    model: Model,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; it stays in the model's history.")],
+    wait: Annotated[bool, typer.Option("--wait", help="Until the run has ended.")] = False,
+    timeout: Timeout = 7200,
+) -> Result:
+    """Retrain now, whatever the governor would say; only not beside another run of the model."""
+    from tidemill_cli.commands.retrain import retrain as work
+    from tidemill_cli.runs import Waiting
+
+    return work(session, model, reason, waiting=Waiting(timeout) if wait else None)
+
+
+@_command
+def governor(
+    session: Session,
+    model: Model,
+    pause: Annotated[bool, typer.Option("--pause", help="Let no check start a retrain.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="End a pause, and forget retrains that were in vain.")
+    ] = False,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why; it stays in the model's history.")] = "",
+) -> Result:
+    """Say whether a check may start a retrain now, and if not, why."""
+    from tidemill_cli.commands.retrain import governor as work
+
+    if pause and resume:
+        raise typer.BadParameter("it cannot be used together with --resume", param_hint="--pause")
+    if (pause or resume) != bool(reason):
+        raise typer.BadParameter("--pause and --resume each need a --reason", param_hint="--reason")
+    return work(session, model, pause=pause, resume=resume, reason=reason)
 
 
 @_command

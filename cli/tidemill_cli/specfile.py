@@ -34,6 +34,7 @@ _MEANING: Mapping[tuple[str, str], str] = {
     ("gate", "max_slice_loss"): "share of what the champion earned that may surely be lost in a part of the rows",
     ("gate", "max_latency_ms"): "for one row, in the graph alone",
     ("gate", "allowed_leaks"): "features that may give the target away, since they are known before the fact",
+    ("monitor", "every"): "it is checked, at most as often as the stack's monitor_minutes",
     ("monitor", "window"): "of predictions that one check looks at",
     ("monitor", "min_rows"): "fewer predictions say nothing about drift",
     ("monitor", "false_alarms"): "chance that a check finds drift where nothing changed",
@@ -41,8 +42,9 @@ _MEANING: Mapping[tuple[str, str], str] = {
     ("monitor", "labels_within"): "after a window, labels that come so late still say how good it was",
     ("retrain", "cooldown"): "between two retrains; doubled after each one that brought nothing better",
     ("retrain", "per_month"): "retrains in 30 days, at most",
+    ("retrain", "seconds_per_month"): "of training in 30 days, all candidates added up, before no more are started",
     ("retrain", "breaker"): "so many retrains in a row without a better model, and no more are started",
-    ("retrain", "min_new_labels"): "labels that must have come for drift alone to retrain",
+    ("retrain", "min_new_labels"): "labels that must have come, since the last retrain, for another",
     ("capture", "drop"): "columns of a request that are never written down",
 }
 

@@ -18,4 +18,4 @@ def stores() -> Stores:
 @instrumented
 def handler(event: Event, _context: Any) -> dict[str, Any]:
     start = Start.from_event(event["event"])
-    return claim(start, stores().registry, event["execution"], now()).to_event()
+    return claim(start, stores(), event["execution"], now()).to_event()

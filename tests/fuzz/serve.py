@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from functions.infer import handler as infer
 from tests.fuzz import calls, tensors
 from tests.fuzz.calls import Event
-from tests.unit.builders import artifacts, dataset, observations, references, trained
+from tests.unit.builders import artifacts, background, dataset, observations, trained
 from tidemill.aws import lines
 from tidemill.aws.failures import Refused
 from tidemill.aws.objects import Objects
@@ -94,7 +94,7 @@ def models() -> Mapping[str, bytes]:
         frame["note"] = "of no use"
         data = dataset(frame, _SPEC)
         manifest, graph, golden = artifacts(data, trained("linear", data).onnx)
-        files = {"model.onnx": graph, "golden.json": golden, "references.npy": references(data, manifest)}
+        files = {"model.onnx": graph, "golden.json": golden, "background.npy": background(data, manifest)}
         files["manifest.json"] = json.dumps({**manifest, "model": name, "version": 1}).encode()
         found |= {f"models/{name}/1/{file}": content for file, content in files.items()}
     return found

@@ -37,7 +37,11 @@ _CAPTURES = {
 }
 
 MAY: dict[str, set[str]] = {
-    "claim": {"dynamodb:GetItem RegistryTable", "dynamodb:PutItem RegistryTable without since version"},
+    "claim": {
+        "dynamodb:GetItem RegistryTable",
+        "dynamodb:PutItem RegistryTable without since version",
+        "sns:Publish NoticeTopicArn",
+    },
     "prepare": {
         "s3:GetObject DataBucket/uploads/*",
         "s3:GetObjectVersion DataBucket/uploads/*",

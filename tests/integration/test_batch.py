@@ -9,18 +9,8 @@ import pytest
 from tests.cloud import Cloud
 from tests.tables import csv, trips
 from tidemill.aws.objects import Objects
-from tidemill.aws.stores import Notices
 from tidemill.errors import StoreUnavailable
 from tidemill.flows import batch as flow
-
-
-@pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Subjects and texts of notices."""
-    notices: list[str] = []
-    monkeypatch.setattr(Notices, "publish", lambda _, subject, text: notices.append(f"{subject}\n{text}"))
-    return notices
-
 
 ROWS = trips(300, seed=5, start=9_000).drop(columns="late")
 
@@ -125,3 +115,12 @@ def test_the_folder_that_the_console_makes_is_no_file(serving: Cloud, told: list
     event = serving.upload("trips", "", b"", "batch")
     assert serving.invoke("batch", event) == {"status": "ignored"}
     assert told == []
+
+
+@pytest.mark.parametrize("key", ["Not A Model/a.csv", "a.csv"])
+def test_a_key_that_names_no_possible_model_is_ignored_and_told(serving: Cloud, told: list[str], key: str) -> None:
+    entry = {"key": f"batch/{key}", "size": 4, "version-id": "v1"}
+    summary = serving.invoke("batch", {"detail": {"bucket": {"name": "data"}, "object": entry}})
+    assert summary["status"] == "ignored"
+    [notice] = told
+    assert f"batch/{key}" in notice

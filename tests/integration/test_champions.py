@@ -234,7 +234,7 @@ def test_no_pickle_of_the_bucket_is_ever_run(world: World, tmp_path: Path) -> No
     pickle.loads(pickle.dumps(Bomb(proof)))  # noqa: S301 that it would have run is the point
     assert proof.exists()
     bomb = pickle.dumps(Bomb(made))
-    names = ("model.joblib", "model.onnx", "golden.json", "manifest.json", "references.npy")
+    names = ("model.joblib", "model.onnx", "golden.json", "manifest.json", "background.npy")
     endpoint = world.endpoint()
     endpoint.predict("m", [ROW], "q")
     for version, name in enumerate(names, start=2):

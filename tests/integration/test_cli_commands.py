@@ -324,7 +324,7 @@ def test_models_and_runs_are_what_the_registry_has(command: Command) -> None:
     assert runs[-1]["report"] == "s3://models/models/trips/1/report.html"
 
 
-@pytest.mark.parametrize("name", ["runs", "history", "report", "rollback", "monitor"])
+@pytest.mark.parametrize("name", ["runs", "history", "report", "rollback", "monitor", "governor"])
 def test_an_unknown_model_is_not_found(command: Command, name: str) -> None:
     assert command(name, "nobody") == (
         4,
@@ -462,6 +462,34 @@ def test_a_check_is_made_now_and_its_report_can_be_fetched(command: Command) -> 
     code, shown = command("report", "trips", "--check", document["check"])
     assert code == 0
     assert shown["summary"]["window"] == "2013-01-01T00:00:00+00:00/2013-01-02T12:00:00+00:00"
+
+
+def test_windows_since_the_last_check_are_made_up_for_the_oldest_first(command: Command) -> None:
+    command("monitor", "trips", "--window", "2013-01-01/2013-01-02")
+    code, document = command("monitor", "trips", "--backfill", "2")
+    assert code == 0, document
+    first, second = (one["window"] for one in document["checks"])
+    assert first["end"] == second["start"]
+    assert command("monitor", "trips", "--backfill", "2")[1]["checks"][-1]["window"]["start"] > first["start"]
+
+
+def test_a_retrain_is_ordered_with_a_reason_and_waited_for(command: Command) -> None:
+    code, document = command("retrain", "trips", "--reason", "newer code", "--wait")
+    assert code == 0
+    assert document["status"] in ("promoted", "rejected")
+    run = command.cloud.stores.registry.run("trips", document["run"])
+    assert run["source"].startswith("by hand of arn:aws:")
+    asked = [event for event in command("history", "trips")[1]["events"] if event["what"] == "ordered"]
+    assert [event["why"] for event in asked] == ["newer code"]
+
+
+def test_retrains_are_paused_and_resumed_with_a_reason(command: Command) -> None:
+    code, document = command("governor", "trips", "--pause", "--reason", "the fair")
+    assert (code, document["allowed"]) == (0, False)
+    assert "the fair" in document["why"]
+    assert "the fair" in command("governor", "trips")[1]["paused"]
+    assert command("governor", "trips", "--resume", "--reason", "it is over")[1]["paused"] == ""
+    assert command("governor", "trips", "--pause")[0] == 2
 
 
 @pytest.mark.parametrize("window", ["2013-01-01", "yesterday/today", "2013-01-02/2013-01-01"])

@@ -109,7 +109,7 @@ def test_too_many_rows_are_told_the_limit_and_not_captured(serving: Cloud) -> No
 
 def test_a_version_of_before_says_so_and_predicts(serving: Cloud) -> None:
     manifest = serving.stores.models.get_json(MANIFEST)
-    del manifest["digests"]["references.npy"]
+    del manifest["digests"]["background.npy"]
     serving.stores.models.put_json(MANIFEST, manifest)
     status, reply = explain(serving, LATE)
     assert status == 400
@@ -134,7 +134,7 @@ def test_reference_rows_are_read_at_the_first_explanation_and_once(
     assert read == ["manifest.json", "model.onnx", "golden.json"]
     for _ in range(2):
         endpoint.predict("trips", [LATE], "q", explain=True)
-    assert read[3:] == ["references.npy"]
+    assert read[3:] == ["background.npy"]
 
 
 def test_a_new_champion_explains_by_its_own_reference_rows(serving: Cloud) -> None:
@@ -142,7 +142,7 @@ def test_a_new_champion_explains_by_its_own_reference_rows(serving: Cloud) -> No
     endpoint.predict("trips", [LATE], "q", explain=True)
     promote_second(serving)
     manifest = serving.stores.models.get_json("models/trips/2/manifest.json")
-    del manifest["digests"]["references.npy"]
+    del manifest["digests"]["background.npy"]
     serving.stores.models.put_json("models/trips/2/manifest.json", manifest)
     clock.later(60)
     with pytest.raises(InvalidRequest, match="version 2 of trips has no reference rows"):
@@ -151,7 +151,7 @@ def test_a_new_champion_explains_by_its_own_reference_rows(serving: Cloud) -> No
 
 @pytest.mark.parametrize("data", [b"", b"\x93NUMPY\x01\x00v\x00", b"\x80\x04cos\nsystem\n"])
 def test_reference_rows_that_are_not_the_manifests_explain_nothing_and_predict(serving: Cloud, data: bytes) -> None:
-    serving.stores.models.put("models/trips/1/references.npy", data)
+    serving.stores.models.put("models/trips/1/background.npy", data)
     endpoint, _, _ = make_endpoint(serving)
     with pytest.raises(ModelIncompatible, match=r"references\.npy of version 1 is not what its manifest says"):
         endpoint.predict("trips", [LATE], "q", explain=True)

@@ -83,7 +83,7 @@ def test_what_is_wrong_with_a_file_is_told_once_while_it_stays_so(serving: Cloud
     drop(serving, "a.csv", outcome(frame[:2]) + b"t9,perhaps\n")
     first = check(serving)
     assert "a.csv: a label must be one of no, yes, not 'perhaps'" in first["notice"]
-    assert check(serving)["notice"] == ""
+    assert check(serving, models=["trips"])["notice"] == ""
     html = serving.stores.captures.get(first["report"]).decode()
     assert "not &#x27;perhaps&#x27;" in html
 
@@ -159,10 +159,11 @@ def test_a_version_has_the_table_that_estimates_are_made_from(serving: Cloud) ->
     assert found["low"] < found["value"] < found["high"]
 
 
-def test_rows_that_the_model_knows_less_of_are_an_estimated_drop_that_retrains(serving: Cloud) -> None:
+def test_rows_that_the_model_knows_less_of_are_an_estimated_drop_that_asks_for_labels(serving: Cloud) -> None:
     frame = trips(1_500, seed=9, start=50_000)
     frame["wind"] = frame["wind"] * 0.15
     predict(serving, frame)
     checked = check(serving)
-    assert checked["action"] == "retrain"
+    assert checked["action"] == "note"
     assert checked["reason"].startswith("without labels roc_auc is estimated at")
+    assert "there is nothing new to learn from: send labels" in checked["notice"]

@@ -2,6 +2,7 @@
 
 import json
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pandas as pd
@@ -10,7 +11,10 @@ import pytest
 from tests.cloud import Cloud
 from tests.tables import SPEC, csv, trips
 from tidemill.aws.registry import Registry
+from tidemill.contracts import Start
 from tidemill.errors import StoreUnavailable
+from tidemill.flows.list_models import list_models
+from tidemill_cli.runs import plain
 
 MONITORED = SPEC.replace('"linear", "boosting"', '"linear"')
 
@@ -91,7 +95,7 @@ def test_a_second_check_does_not_start_a_second_retrain(serving: Cloud) -> None:
     assert check(serving)["action"] == "retrain"
     wait_for_retrain(serving)
     serving.spec("trips", MONITORED)
-    again = check(serving)
+    again = check(serving, models=["trips"])
     assert again["action"] != "retrain"
 
 
@@ -114,6 +118,42 @@ def test_a_broken_feed_is_told_and_never_retrained_on(serving: Cloud) -> None:
     assert checked["action"] == "quarantine"
     assert "distance" in checked["notice"]
     assert all(not run["source"].startswith("check ") for run in serving.stores.registry.runs("trips"))
+
+
+def test_a_drop_whose_labels_were_learned_from_in_vain_is_a_notice(serving: Cloud) -> None:
+    frame = trips(1_000, seed=8, flipped=True, start=50_000)
+    predict(serving, frame)
+    label(serving, frame)
+    serving.spec("trips", f"{MONITORED}[gate]\nfloor = 0.999")
+    assert check(serving)["action"] == "retrain"
+    assert wait_for_retrain(serving)["status"] == "rejected"
+    again = check(serving, models=["trips"])
+    assert again["action"] == "note"
+    assert "there is nothing new to learn from" in again["notice"]
+    # Nor is there for an order that comes anyway.
+    order = {"model": "trips", "check": "c-late", "reason": "drift"}
+    serving.run("pipeline", order)
+    run = serving.stores.registry.run("trips", Start.from_event(order).run)
+    assert run["status"] == "duplicate"
+    assert "nothing to learn from that version 2 has not learned from" in run["reasons"][0]
+
+
+def test_a_model_is_checked_when_its_time_has_come_or_when_it_is_named(serving: Cloud) -> None:
+    check(serving)
+    registry, now = serving.stores.registry, datetime.now(UTC)
+    assert list_models({}, registry, now)["requests"] == []
+    assert list_models({"models": ["trips"]}, registry, now)["requests"] == [{"model": "trips", "at": now.isoformat()}]
+    later = now + timedelta(hours=1)
+    assert list_models({}, registry, later)["requests"] == [{"model": "trips", "at": later.isoformat()}]
+    version = registry.version("trips", 1)
+    registry.put_version("trips", **{**plain(version), "check_every": 7_200.0})
+    assert list_models({}, registry, later)["requests"] == []
+
+
+def test_a_window_that_lies_in_the_future_does_not_put_off_the_next_check(serving: Cloud) -> None:
+    check(serving, window={"start": "2500-01-01T00:00:00Z", "end": "2500-01-02T00:00:00Z"})
+    now = datetime.now(UTC)
+    assert len(list_models({}, serving.stores.registry, now)["requests"]) == 1
 
 
 def test_a_past_window_is_checked_as_of_its_own_rows(serving: Cloud) -> None:

@@ -1,5 +1,6 @@
 """What Train writes beside a model, and what it makes of a small table's champion."""
 
+import itertools
 import json
 from typing import Any
 
@@ -8,7 +9,9 @@ import pytest
 
 from tests.cloud import Cloud
 from tests.tables import csv, trips
+from tidemill.contracts import TrainRequest
 from tidemill.errors import TrainingFailed
+from tidemill.flows import train as flow
 from tidemill.stages import own
 
 SPEC = """
@@ -97,3 +100,12 @@ def test_a_run_whose_rows_are_all_of_one_class_says_so(cloud: Cloud) -> None:
     run = cloud.train("trips", "a.csv", csv(frame))
     assert run["status"] == "invalid"
     assert run["reasons"] == ["target 'late' has only the class 'yes': a classifier needs at least two"]
+
+
+def test_a_candidate_says_how_many_seconds_it_took(cloud: Cloud) -> None:
+    cloud.spec("trips", SPEC)
+    run = cloud.train("trips", "a.csv", csv(trips(1_200)))
+    dataset = cloud.stores.registry.version("trips", 1)["dataset"]
+    left = itertools.count(900, -1)  # a second passes with each look
+    trained = flow.run(TrainRequest("trips", run["run"], dataset, "linear"), cloud.stores, lambda: float(next(left)))
+    assert trained.seconds == 900 - next(left) - 1

@@ -159,7 +159,7 @@ def test_the_manifest_has_the_digest_of_every_artifact_and_says_how_it_was_made(
         "profile.json",
         "evaluation.json",
         "report.html",
-        "references.npy",
+        "background.npy",
         "reference.json",
     }
     assert set(manifest["digests"]) == names

@@ -266,7 +266,32 @@ def test_a_table_of_few_distinct_rows_is_learned_from_whole(cloud: Cloud) -> Non
     assert evaluation["rows"]["all"] == 1_500
 
 
-def test_a_key_that_names_no_possible_model_is_refused(cloud: Cloud) -> None:
-    execution = cloud.run("pipeline", cloud.upload("Not A Model", "first.csv", b"a\n1\n"))
-    assert (execution["status"], execution["error"]) == ("FAILED", "InvalidUpload")
-    assert "lower-case letters" in json.loads(execution["cause"])["errorMessage"]
+@pytest.mark.parametrize("key", ["Not A Model/first.csv", "first.csv"])
+def test_a_key_that_names_no_possible_model_is_ignored_and_told(cloud: Cloud, told: list[str], key: str) -> None:
+    entry = {"key": f"uploads/{key}", "size": 4, "version-id": "v1"}
+    execution = cloud.run("pipeline", {"detail": {"bucket": {"name": "data"}, "object": entry}})
+    assert execution["status"] == "SUCCEEDED"
+    assert json.loads(execution["output"])["status"] == "ignored"
+    assert cloud.stores.registry.models() == []
+    [notice] = told
+    assert f"uploads/{key}" in notice
+
+
+def test_a_run_that_is_not_better_tells_which_version_goes_on_serving(cloud: Cloud, told: list[str]) -> None:
+    cloud.spec("trips", SPEC.replace('"linear", "boosting"', '"linear"'))
+    cloud.train("trips", "first.csv", csv(trips(1_500)))
+    run = cloud.train("trips", "second.csv", csv(trips(300, seed=1, start=9_000)))
+    assert run["status"] == "rejected"
+    assert run["seconds"] == 0  # of a clock that stands still
+    assert "Version 1 goes on serving." in told[-1]
+
+
+def test_a_run_whose_execution_was_stopped_is_recorded_as_failed(cloud: Cloud, told: list[str]) -> None:
+    event = cloud.upload("trips", "first.csv", b"a\n1\n")
+    state = cloud.invoke("claim", {"execution": "e", "event": event})
+    stopped = {"detail": {"status": "ABORTED", "input": json.dumps(event)}}
+    cloud.invoke("notify", stopped)
+    cloud.invoke("notify", stopped)
+    run = cloud.stores.registry.run("trips", state["run"])
+    assert (run["status"], len(told)) == ("failed", 1)
+    assert "ABORTED" in run["reasons"][0]

@@ -23,7 +23,7 @@ from tidemill.stages import evaluate, npy
 from tidemill.stages.assemble import assemble
 from tidemill.stages.contract import Contract
 from tidemill.stages.dataset import Dataset, Part, Rows, StoredPart, gather
-from tidemill.stages.explain import REFERENCES, draw
+from tidemill.stages.explain import BACKGROUND, draw
 from tidemill.stages.folds import TrainingSide
 from tidemill.stages.http import Page, Request, Response, respond
 from tidemill.stages.onnx_model import OnnxModel
@@ -150,10 +150,10 @@ def artifacts(data: Data, graph: bytes) -> tuple[dict[str, Any], bytes, bytes]:
     return manifest, graph, golden
 
 
-def references(data: Data, manifest: dict[str, Any]) -> bytes:
-    """references.npy, whose digest the manifest gets."""
+def background(data: Data, manifest: dict[str, Any]) -> bytes:
+    """background.npy, whose digest the manifest gets."""
     drawn = draw(data.matrix, ~data.held_out)
-    manifest["digests"][REFERENCES] = hashlib.sha256(drawn).hexdigest()
+    manifest["digests"][BACKGROUND] = hashlib.sha256(drawn).hexdigest()
     return drawn
 
 

@@ -34,7 +34,38 @@ def test_a_retrain_order_is_one_run_a_check() -> None:
 @pytest.mark.parametrize("key", ["uploads/file.csv", "uploads/trips/", "elsewhere/trips/file.csv"])
 def test_a_key_that_names_no_model_says_where_to_upload(key: str) -> None:
     with pytest.raises(InvalidUpload, match="upload to uploads/MODEL/FILE"):
-        Start.from_event(created(key))
+        Upload.from_event(created(key)).check()
+
+
+def test_a_key_of_an_impossible_model_says_what_is_possible() -> None:
+    with pytest.raises(InvalidUpload, match=r"uploads/A Model/a.csv: model name 'A Model' is not allowed: use"):
+        Upload.from_event(created("uploads/A Model/a.csv")).check()
+
+
+def test_a_persons_order_is_a_run_of_its_own_and_says_whose_it_is() -> None:
+    start = Start.from_event({"model": "trips", "check": "order-1", "reason": "newer code", "who": "ann"})
+    assert start.order == Order("order-1", "newer code", "ann")
+    assert start.order.source == "by hand of ann"
+
+
+def test_a_run_took_what_its_candidates_took_together() -> None:
+    candidates = [
+        Candidate("linear", "p/", 0.7, seconds=2.5).to_event(),
+        {"candidate": "forest", "error": {"Error": "States.Timeout"}},
+        Candidate("boosting", "p/", 0.8, seconds=40.0).to_event(),
+    ]
+    state = {"model": "m", "run": "r", "prepared": {"status": "ready"}, "candidates": candidates}
+    judged = Outcome.from_event({**state, "judged": Judged(4, False, 3, "r.html", ["it is no better"]).to_event()})
+    assert (judged.status, judged.champion, judged.seconds) == ("rejected", 3, 42.5)
+    assert Outcome.from_event({**state, "error": {"Error": "NothingTrained"}}).seconds == 42.5
+
+
+def test_an_execution_that_was_cut_off_is_a_run_that_failed() -> None:
+    order = {"model": "trips", "check": "c-1", "reason": "drift"}
+    event = {"detail": {"status": "ABORTED", "input": json.dumps(order)}}
+    outcome = Outcome.from_event(event)
+    assert (outcome.run, outcome.status, outcome.cut_off) == (Start.from_event(order).run, "failed", True)
+    assert outcome.reasons == ["the execution ended as ABORTED before the pipeline did"]
 
 
 def test_what_crosses_a_state_boundary_survives_json() -> None:

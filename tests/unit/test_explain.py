@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tests.unit.builders import artifacts, dataset, observations, references, trained
+from tests.unit.builders import artifacts, background, dataset, observations, trained
 from tidemill.encoding import Matrix
 from tidemill.errors import InvalidRequest, ModelIncompatible, TooLarge
 from tidemill.stages.explain import Explainer, draw, shapley
@@ -147,7 +147,7 @@ def test_reference_rows_are_an_even_draw_of_the_training_side_alone_and_always_t
 def version(task: str) -> tuple[ServedModel, Explainer]:
     data = dataset(observations(600, task=task))
     manifest, graph, golden = artifacts(data, trained("boosting", data).onnx)
-    drawn = references(data, manifest)
+    drawn = background(data, manifest)
     model = ServedModel(manifest, graph, golden)
     return model, Explainer(model, drawn)
 
@@ -229,5 +229,5 @@ def test_an_answer_without_end_is_not_explained(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_reference_rows_that_are_not_the_manifests_are_refused(explained: tuple[ServedModel, Explainer]) -> None:
-    with pytest.raises(ModelIncompatible, match=r"references\.npy of version 3 is not what its manifest says"):
+    with pytest.raises(ModelIncompatible, match=r"background\.npy of version 3 is not what its manifest says"):
         Explainer(explained[0], b"other")

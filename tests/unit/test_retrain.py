@@ -1,19 +1,36 @@
-"""The triage table, a test a cell, and the governor that lets a retrain start or not."""
+"""The triage table, a test a cell."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from tidemill.spec import Monitor, Retrain
-from tidemill.stages.retrain import Findings, PastRun, permitted, persistence, triage
+from tidemill.stages.retrain import Findings, evidence, persistence, triage, unlearned, weight
 
 NOW = datetime(2030, 1, 31, tzinfo=UTC)
 DAY = timedelta(days=1)
 WINDOW = (NOW - DAY, NOW)
-CALM = Findings([], "insufficient_labels", "no labels", "no_drift", "nothing moved", 0, 0)
-DRIFTED = replace(CALM, drift="drift", drift_sentence="wind moved")
-POLICY = Retrain(cooldown=DAY, per_month=4, breaker=3, min_new_labels=50)
+POLICY = Retrain(min_new_labels=50)
+
+NOT_JUDGED, FINE, DROPPED, ESTIMATED = "insufficient_labels", "fine", "dropped", "estimated_drop"
+SILENT, SAME, DRIFT = "insufficient_data", "no_drift", "drift"
+ONCE, TWICE = (), ("drift",)
+"""Windows before this one, the newest first, in which the same drift was found."""
+
+
+def findings(performance: str, drift: str, *, broken: bool = False, weight: float = 1.0, new: bool = True) -> Findings:
+    return Findings(
+        problems=["wind is gone"] if broken else [],
+        performance=performance,
+        performance_sentence=f"performance is {performance}",
+        drift=drift,
+        drift_sentence=f"drift is {drift}",
+        new_labels=50 if new else 49,
+        new_uploads=0,
+        weight=weight,
+    )
 
 
 def past(*verdicts: str) -> list[tuple[datetime, datetime, str]]:
@@ -21,26 +38,66 @@ def past(*verdicts: str) -> list[tuple[datetime, datetime, str]]:
     return [(NOW - (i + 2) * DAY, NOW - (i + 1) * DAY, verdict) for i, verdict in enumerate(verdicts)]
 
 
+def cell(name: str, found: Findings, before: tuple[str, ...], action: str, *, told: bool) -> Any:
+    return pytest.param(found, before, action, told, id=name)
+
+
 @pytest.mark.parametrize(
-    ("findings", "before", "action", "told"),
+    ("found", "before", "action", "told"),
     [
-        (CALM, (), "quiet", False),
-        (replace(CALM, drift="insufficient_data"), ("drift", "drift"), "quiet", False),
-        (replace(CALM, performance="dropped", performance_sentence="worse"), (), "retrain", True),
-        (replace(DRIFTED, performance="dropped", performance_sentence="worse"), (), "retrain", True),
-        (replace(DRIFTED, problems=["wind is gone"], performance="dropped"), (), "quarantine", True),
-        (replace(DRIFTED, performance="fine"), ("drift", "drift"), "note", False),
-        (DRIFTED, (), "note", False),
-        (DRIFTED, ("no_drift", "no_drift"), "note", False),
-        (DRIFTED, ("drift",), "note", True),
-        (replace(DRIFTED, new_labels=49), ("drift",), "note", True),
-        (replace(DRIFTED, new_labels=50), ("drift",), "retrain", True),
-        (replace(DRIFTED, new_uploads=1), ("no_drift", "drift"), "retrain", True),
+        *(
+            cell(
+                f"broken feed, {performance}, {drift}",
+                findings(performance, drift, broken=True),
+                TWICE,
+                "quarantine",
+                told=True,
+            )
+            for performance in (NOT_JUDGED, FINE, DROPPED, ESTIMATED)
+            for drift in (SILENT, SAME, DRIFT)
+        ),
+        *(
+            cell(
+                f"{performance}, {drift}, {'something' if new else 'nothing'} new",
+                findings(performance, drift, new=new),
+                ONCE,
+                "retrain" if new else "note",
+                told=True,
+            )
+            for performance in (DROPPED, ESTIMATED)
+            for drift in (SILENT, SAME, DRIFT)
+            for new in (True, False)
+        ),
+        *(
+            cell(f"{performance}, {drift}", findings(performance, drift), TWICE, "quiet", told=False)
+            for performance in (NOT_JUDGED, FINE)
+            for drift in (SILENT, SAME)
+        ),
+        cell("not judged, unimportant drift", findings(NOT_JUDGED, DRIFT, weight=0.049), TWICE, "note", told=False),
+        cell("fine, unimportant drift", findings(FINE, DRIFT, weight=0.049), TWICE, "note", told=False),
+        cell("dropped, unimportant drift", findings(DROPPED, DRIFT, weight=0.0), ONCE, "retrain", told=True),
+        cell("fine, persistent drift", findings(FINE, DRIFT), TWICE, "note", told=False),
+        cell("not judged, first drift", findings(NOT_JUDGED, DRIFT), ONCE, "note", told=False),
+        cell("not judged, drift that went away", findings(NOT_JUDGED, DRIFT), (SAME, SAME, DRIFT), "note", told=False),
+        cell("not judged, drift after silence", findings(NOT_JUDGED, DRIFT), (SILENT, DRIFT), "retrain", told=True),
+        cell("not judged, persistent drift", findings(NOT_JUDGED, DRIFT, weight=0.05), TWICE, "retrain", told=True),
+        cell("not judged, flapping drift", findings(NOT_JUDGED, DRIFT), (SAME, DRIFT), "retrain", told=True),
+        cell("the same, nothing new", findings(NOT_JUDGED, DRIFT, new=False), TWICE, "note", told=True),
     ],
 )
-def test_every_cell_of_the_table(findings: Findings, before: tuple[str, ...], action: str, told: bool) -> None:
-    decision = triage(findings, past(*before), WINDOW, Monitor(), POLICY)
+def test_every_cell_of_the_table(found: Findings, before: tuple[str, ...], action: str, told: bool) -> None:
+    decision = triage(found, past(*before), WINDOW, Monitor(), POLICY)
     assert (decision.action, decision.tell) == (action, told)
+
+
+def test_an_upload_that_no_version_learned_from_is_something_new() -> None:
+    found = replace(findings(DROPPED, SAME, new=False), new_uploads=1)
+    assert triage(found, [], WINDOW, Monitor(), POLICY).action == "retrain"
+
+
+def test_without_anything_new_the_notice_says_what_to_send() -> None:
+    decision = triage(findings(DROPPED, SAME, new=False), [], WINDOW, Monitor(), POLICY)
+    assert decision.reason.endswith("send labels (at least 50) or upload newer data")
 
 
 def test_overlapping_windows_are_one_voice() -> None:
@@ -50,37 +107,43 @@ def test_overlapping_windows_are_one_voice() -> None:
     assert persistence(longer, WINDOW, 3) == 3
 
 
-def run(age: timedelta, status: str = "rejected", *, retrain: bool = True) -> PastRun:
-    return PastRun(NOW - age, status, retrain)
+@pytest.mark.parametrize(
+    ("drifted", "importance", "share"),
+    [
+        (["a"], {"a": 0.03, "b": 0.01, "c": -0.5}, 0.75),
+        (["c"], {"a": 0.03, "b": 0.01, "c": -0.5}, 0.0),
+        (["a", "b"], {"a": 0.03, "b": 0.01}, 1.0),
+        (["predictions"], {"a": 0.03}, 1.0),
+        (["a"], {"a": 0.0, "b": -0.1}, 1.0),
+        (["a"], {}, 1.0),
+    ],
+)
+def test_drift_weighs_what_its_columns_hold_of_the_importance(
+    drifted: list[str], importance: dict[str, float], share: float
+) -> None:
+    assert weight(drifted, importance) == pytest.approx(share)
+
+
+def test_a_check_of_a_broken_feed_says_nothing_of_drift() -> None:
+    assert evidence({"action": "quarantine", "verdict": "drift", "finding": "feed"}) == "insufficient_data"
+
+
+def test_unimportant_drift_does_not_add_up_to_persistent_drift() -> None:
+    decision = triage(findings(NOT_JUDGED, DRIFT, weight=0.01), [], WINDOW, Monitor(), POLICY)
+    check = {"action": decision.action, "verdict": "drift", "finding": decision.finding}
+    assert evidence(check) == "no_drift"
+    assert evidence({**check, "finding": ""}) == "drift"
 
 
 @pytest.mark.parametrize(
-    ("runs", "last", "why"),
+    ("runs", "count"),
     [
-        ([], None, ""),
-        ([run(timedelta(hours=1), "running", retrain=False)], None, "a run of this model is under way"),
-        ([run(timedelta(hours=3), "running", retrain=False)], None, ""),
-        ([run(timedelta(hours=23), "promoted")], None, "the last retrain began 23 hours ago"),
-        ([run(timedelta(hours=25), "promoted")], None, ""),
-        ([run(timedelta(hours=25))], None, "48 hours must lie between"),
-        ([run(timedelta(hours=49))], None, ""),
-        ([], NOW - timedelta(minutes=5), "the last retrain began 5 minutes ago"),
-        ([run(i * 2 * DAY, "promoted") for i in (1, 2, 3, 4)], None, "4 retrains in 30 days are the month's budget"),
-        ([run(i * 9 * DAY) for i in (1, 2, 3)], None, "the last 3 retrains brought nothing better"),
-        ([run(DAY, "promoted", retrain=False), *[run(i * 9 * DAY) for i in (1, 2, 3)]], None, ""),
+        ([{"run": "a", "status": "promoted", "started": "2030-01-01"}], 0),
+        ([{"run": "a", "status": "failed", "started": "2030-01-01"}], 1),
+        ([{"run": "b", "status": "rejected", "started": "2030-01-03"}], 0),
+        ([{"run": "b", "status": "rejected", "started": "2030-01-01"}], 1),
+        ([{"run": "b", "status": "running", "started": "2030-01-03"}], 1),
     ],
 )
-def test_what_the_governor_permits(runs: list[PastRun], last: datetime | None, why: str) -> None:
-    allowed, told = permitted(runs, last, POLICY, NOW)
-    assert allowed == (not why)
-    assert why in told
-
-
-def test_a_thousand_checks_that_ask_never_start_more_than_the_policy_allows() -> None:
-    """Always rejected: 1 day, 2 days and 4 days apart, then the breaker."""
-    runs: list[PastRun] = []
-    for hour in range(1_000):
-        now = NOW + timedelta(hours=hour)
-        if permitted(runs, None, POLICY, now)[0]:
-            runs.insert(0, PastRun(now, "rejected", True))
-    assert len(runs) == POLICY.breaker
+def test_a_partition_is_new_until_a_run_that_had_it_came_to_the_gate(runs: list[dict[str, str]], count: int) -> None:
+    assert unlearned([{"run": "a", "accepted": "2030-01-02"}], runs) == count

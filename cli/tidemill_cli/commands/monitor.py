@@ -1,14 +1,17 @@
-"""`tidemill monitor`: one model's check now, by the state machine that makes them all."""
+"""`tidemill monitor`: one model's checks now, by the state machine that makes them all."""
 
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NoReturn
+from uuid import uuid4
 
 from tidemill import errors
 from tidemill.aws.failures import translated
-from tidemill.contracts import describe_error, run_id
+from tidemill.contracts import describe_error, retrain_run
 from tidemill.errors import InvalidRequest, NotFound, StoreUnavailable, TidemillError
+from tidemill.flows.list_models import last_check
+from tidemill.stages.schedule import missed
 from tidemill_cli.cloud import Target
 from tidemill_cli.console import Console, Result, Table
 from tidemill_cli.runs import Waiting, wait
@@ -23,16 +26,8 @@ def monitor(
         raise NotFound(f"model {model!r} has no champion to check yet")
     request = {"models": [model], **({"window": read_window(window)} if window else {})}
     checked = _check(target, request, console, waiting)
-    retrain = run_id("check", model, checked["check"]) if checked["action"] == "retrain" else None
-    document = {
-        "model": model,
-        "check": checked["check"],
-        "action": checked["action"],
-        "verdict": checked["verdict"],
-        "reason": checked["reason"],
-        "report": target.uri(checked["report"]),
-        "run": retrain,
-    }
+    document = _document(target, model, checked)
+    retrain = document["run"]
     rows = [(name, value) for name, value in document.items() if name not in ("model", "report")]
     table = Table((), [*rows, ("report", f"tidemill report {model} --check {checked['check']}")], model)
     if not (retrain and wait_retrain):
@@ -40,6 +35,40 @@ def monitor(
     console.say(f"{checked['reason']}: retraining")
     ended = wait(target, model, retrain, console, waiting).result(target)
     return Result({**document, "retrain": ended.document}, [table, *ended.text], ended.exit_code, ended.problem)
+
+
+def backfill(session: Session, model: str, most: int, waiting: Waiting) -> Result:
+    """One after the other, since whether drift persists is asked of the checks before."""
+    target, now = session.target, datetime.now(UTC)
+    spec = target.champion_spec(model)
+    last = last_check(model, target.registry, now)
+    windows = missed(last, spec.monitor.window, now, most) if last else []
+    checks = []
+    for start, end in windows:
+        window = {"start": start.isoformat(), "end": end.isoformat()}
+        checked = _check(target, {"models": [model], "window": window}, session.console, waiting)
+        checks.append({**_document(target, model, checked), "window": window})
+    document = {"model": model, "checks": checks}
+    if not checks:
+        return Result(document, [f"{model} was never checked: `tidemill monitor {model}` makes the first check"])
+    rows = [
+        (one["window"]["start"][:16], one["window"]["end"][:16], one["verdict"], one["action"], one["reason"])
+        for one in checks
+    ]
+    return Result(document, [Table(("start", "end", "verdict", "action", "reason"), rows, model)])
+
+
+def _document(target: Target, model: str, checked: Mapping[str, Any]) -> dict[str, Any]:
+    """`run` is the retrain's, where one was started."""
+    return {
+        "model": model,
+        "check": checked["check"],
+        "action": checked["action"],
+        "verdict": checked["verdict"],
+        "reason": checked["reason"],
+        "report": target.uri(checked["report"]),
+        "run": retrain_run(model, checked["check"]) if checked["action"] == "retrain" else None,
+    }
 
 
 def read_window(text: str) -> dict[str, str]:
@@ -64,7 +93,10 @@ def _moment(text: str) -> datetime:
 def _check(target: Target, request: Mapping[str, Any], console: Console, waiting: Waiting) -> dict[str, Any]:
     with console.progress("checking drift and performance"), translated("starting the check"):
         machine = target.outputs["MonitoringArn"]
-        arn = target.states.start_execution(stateMachineArn=machine, input=json.dumps(request))["executionArn"]
+        # With a name, a call that botocore sends again starts nothing twice.
+        arn = target.states.start_execution(stateMachineArn=machine, name=str(uuid4()), input=json.dumps(request))[
+            "executionArn"
+        ]
         end = waiting.clock() + waiting.seconds
         while (execution := target.states.describe_execution(executionArn=arn))["status"] == "RUNNING":
             if waiting.clock() > end:

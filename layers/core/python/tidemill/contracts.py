@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from tidemill.errors import InvalidUpload
+from tidemill.errors import InvalidSpec, InvalidUpload
+from tidemill.names import model_name
 
 Status = Literal["running", "promoted", "rejected", "duplicate", "invalid", "failed"]
 FINAL: frozenset[Status] = frozenset({"promoted", "rejected", "duplicate", "invalid", "failed"})
@@ -16,6 +17,8 @@ FINAL: frozenset[Status] = frozenset({"promoted", "rejected", "duplicate", "inva
 
 UPLOADS = "uploads/"
 BATCH = "batch/"
+BY_HAND = "by hand"
+"""What the source of a run begins with that a person ordered."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Upload:
 
     @property
     def model(self) -> str:
-        """The folder under `uploads/` or `batch/`; raises `InvalidUpload` where there is none."""
+        """The folder under `uploads/` or `batch/`; empty where there is none."""
         return self._place[0]
 
     @property
@@ -47,10 +50,18 @@ class Upload:
     @property
     def _place(self) -> tuple[str, str]:
         top = BATCH if self.key.startswith(BATCH) else UPLOADS
-        model, _, path = self.key.removeprefix(top).partition("/")
-        if not self.key.startswith(top) or not model or not (path or self.is_folder):
+        model, slash, path = self.key.removeprefix(top).partition("/")
+        return (model, path) if slash else ("", model)
+
+    def check(self) -> None:
+        """Raises `InvalidUpload` for a key that names no model that could exist, or no file."""
+        top = BATCH if self.key.startswith(BATCH) else UPLOADS
+        if not self.key.startswith(top) or not self.model or not self.path:
             raise InvalidUpload(f"{self.key} is not under {top}MODEL/: upload to {top}MODEL/FILE")
-        return model, path
+        try:
+            model_name(self.model)
+        except InvalidSpec as error:
+            raise InvalidUpload(f"{self.key}: {error}") from None
 
     @property
     def is_folder(self) -> bool:
@@ -68,10 +79,15 @@ class Upload:
 
 @dataclass(frozen=True)
 class Order:
-    """A retrain that a drift check asked for."""
+    """A retrain that a check asked for; with `who`, a person, whose order has a name of its own for `check`."""
 
     check: str
     reason: str
+    who: str = ""
+
+    @property
+    def source(self) -> str:
+        return f"{BY_HAND} of {self.who}" if self.who else f"check {self.check}"
 
 
 @dataclass(frozen=True)
@@ -85,10 +101,10 @@ class Start:
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> "Start":
-        """Takes S3's "Object Created" as EventBridge delivers it, or `{"model", "check", "reason"}`."""
+        """Takes S3's "Object Created" as EventBridge delivers it, or `{"model", "check", "reason", "who"?}`."""
         if "check" in event:
-            order = Order(event["check"], event["reason"])
-            return cls(event["model"], run_id("check", event["model"], order.check), order=order)
+            order = Order(event["check"], event["reason"], event.get("who", ""))
+            return cls(event["model"], retrain_run(event["model"], order.check), order=order)
         upload = Upload.from_event(event)
         return cls(upload.model, upload.run, upload=upload)
 
@@ -113,7 +129,7 @@ class LogBatch:
 class Claimed:
     """The pipeline's state after Claim; every later state adds its own result beside these.
 
-    `ignored`: the empty object that the S3 console makes for a folder.
+    `ignored`: the empty object that the S3 console makes for a folder, or a key that names no possible model.
     """
 
     model: str
@@ -174,12 +190,14 @@ class TrainRequest:
 
 @dataclass(frozen=True)
 class Candidate:
-    """What a branch hands on: where its artifacts are and how it scored; `failed` says why there are none."""
+    """What a branch hands on: where its artifacts are, how it scored, and the seconds that it took; `failed` says why
+    there are none."""
 
     candidate: str
     prefix: str = ""
     score: float | None = None
     failed: str = ""
+    seconds: float = 0.0
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> "Candidate":
@@ -230,7 +248,10 @@ class Judged:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended, in words; what Notify records and tells."""
+    """How a run ended, in words; what Notify records and tells. `champion`: the version that stays, of a run whose own
+    was not better; `seconds`: what the candidates trained, added up; `cut_off`: nobody but Step Functions knows that it
+    ended.
+    """
 
     model: str
     run: str
@@ -238,19 +259,31 @@ class Outcome:
     version: int | None = None
     reasons: Sequence[str] = ()
     report: str = ""
+    champion: int | None = None
+    seconds: float = 0.0
+    cut_off: bool = False
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> "Outcome":
-        """Reads the pipeline's state, whichever way it came to its end."""
+        """Reads the pipeline's state, whichever way it came to its end; or Step Functions' "Execution Status Change" of
+        an execution that was ended from outside."""
+        if "detail" in event:
+            start = Start.from_event(json.loads(event["detail"]["input"]))
+            reason = f"the execution ended as {event['detail']['status']} before the pipeline did"
+            return cls(start.model, start.run, "failed", reasons=[reason], cut_off=True)
         prepared, judged = event.get("prepared", {}), event.get("judged", {})
         model, run = event["model"], event["run"]
         report = judged.get("report") or prepared.get("report", "")
+        seconds = sum(Candidate.from_event(entry).seconds for entry in event.get("candidates", ()))
         if "error" in event:
-            return cls(model, run, "failed", judged.get("version"), [describe_error(event["error"])], report)
+            reasons = [describe_error(event["error"])]
+            return cls(model, run, "failed", judged.get("version"), reasons, report, seconds=seconds)
         if prepared["status"] != "ready":
             return cls(model, run, prepared["status"], None, prepared["reasons"], report)
-        status: Status = "promoted" if judged["promote"] else "rejected"
-        return cls(model, run, status, judged["version"], judged["reasons"], report)
+        version, reasons = judged["version"], judged["reasons"]
+        if judged["promote"]:
+            return cls(model, run, "promoted", version, reasons, report, seconds=seconds)
+        return cls(model, run, "rejected", version, reasons, report, judged["champion"], seconds)
 
     def to_event(self) -> dict[str, Any]:
         return asdict(self)
@@ -309,6 +342,11 @@ def describe_error(error: Mapping[str, str]) -> str:
         document = None
     message = document.get("errorMessage", cause) if isinstance(document, dict) else cause
     return f"{error['Error']}: {message}"
+
+
+def retrain_run(model: str, check: str) -> str:
+    """The run that a check, or a person's order, starts."""
+    return run_id("check", model, check)
 
 
 def run_id(*parts: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from tidemill.errors import InvalidSettings
 
 NEEDS: Mapping[str, frozenset[str]] = {
-    "claim": frozenset({"REGISTRY_TABLE"}),
+    "claim": frozenset({"REGISTRY_TABLE", "NOTICE_TOPIC"}),
     "prepare": frozenset({"DATA_BUCKET", "CAPTURE_BUCKET", "REGISTRY_TABLE"}),
     "train": frozenset({"DATA_BUCKET", "MODEL_BUCKET", "REGISTRY_TABLE"}),
     "validate": frozenset({"DATA_BUCKET", "MODEL_BUCKET", "REGISTRY_TABLE"}),

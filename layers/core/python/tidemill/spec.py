@@ -88,6 +88,7 @@ class Gate:
 
 @dataclass(frozen=True)
 class Monitor:
+    every: timedelta = timedelta(hours=1)
     window: timedelta = timedelta(days=1)
     min_rows: int = 100
     false_alarms: float = 0.005
@@ -100,6 +101,7 @@ class Monitor:
 class Retrain:
     cooldown: timedelta = timedelta(days=1)
     per_month: int = 10
+    seconds_per_month: int = 36_000
     breaker: int = 3
     min_new_labels: int = 50
 
@@ -381,18 +383,18 @@ class _Ranges:
 _EVERY_CANDIDATE = {"balance": _Number(0, 1), "log_target": _Number(0, 1, whole=True)}
 
 
-def _window(raw: object) -> timedelta:
-    window = parse_duration(raw)
-    if not window:
-        raise ValueError(f"{raw!r} is no time at all: a window needs at least 1 minute")
-    return window
+def _span(raw: object) -> timedelta:
+    span = parse_duration(raw)
+    if not span:
+        raise ValueError(f"{raw!r} is no time at all: at least 1 minute is needed")
+    return span
 
 
 def _history(raw: object) -> int | timedelta:
     if isinstance(raw, int) and not isinstance(raw, bool) and raw > 0:
         return raw
     try:
-        return _window(raw)
+        return _span(raw)
     except ValueError:
         raise ValueError(f"{raw!r} is neither a number of rows nor a time such as '365 days'") from None
 
@@ -449,13 +451,15 @@ _READERS: Mapping[tuple[type, str], Any] = {
     (Gate, "floor"): _Number(-1e12, 1e12),
     (Gate, "allowed_leaks"): _texts,
     (Gate, "max_latency_ms"): _Number(0.1, 10_000),
-    (Monitor, "window"): _window,
+    (Monitor, "every"): _span,
+    (Monitor, "window"): _span,
     (Monitor, "min_rows"): _Number(30, 10**9, whole=True),
     (Monitor, "false_alarms"): _Number(1e-9, 0.5),
     (Monitor, "patience"): _patience,
     (Monitor, "labels_within"): parse_duration,
     (Retrain, "cooldown"): parse_duration,
     (Retrain, "per_month"): _Number(0, 1000, whole=True),
+    (Retrain, "seconds_per_month"): _Number(0, 10_000_000, whole=True),
     (Retrain, "breaker"): _Number(1, 100, whole=True),
     (Retrain, "min_new_labels"): _Number(1, 10**9, whole=True),
     (Capture, "drop"): _texts,

@@ -54,8 +54,13 @@ class Registry:
         item = {**_key(model, f"RUN#{run}"), "run": run, "status": "running", "started": _iso(now), **facts}
         return self._put_if(item, "attribute_not_exists(sk)")
 
-    def finish_run(self, model: str, run: str, now: datetime, **facts: Any) -> None:
-        self.note_run(model, run, finished=_iso(now), **facts)
+    def finish_run(self, model: str, run: str, now: datetime, **facts: Any) -> bool:
+        return self._set(_key(model, f"RUN#{run}"), {**facts, "finished": _iso(now)})
+
+    def cut_off_run(self, model: str, run: str, now: datetime, **facts: Any) -> bool:
+        """Finish it if nobody has; False when there is nothing to finish."""
+        key = _key(model, f"RUN#{run}")
+        return self._set(key, {**facts, "finished": _iso(now)}, held=("status", "running"))
 
     def note_run(self, model: str, run: str, **facts: Any) -> None:
         """Add what became known while the run is under way."""
@@ -274,17 +279,27 @@ class Registry:
             return False
         return True
 
-    def _set(self, key: Item, facts: Mapping[str, Any]) -> None:
+    def _set(self, key: Item, facts: Mapping[str, Any], held: tuple[str, Any] | None = None) -> bool:
+        """False where an attribute has not the value that it is said to have held."""
         names = {f"#{i}": name for i, name in enumerate(facts)}
         values = {f":{i}": value for i, value in enumerate(facts.values())}
-        with translated(f"updating {key['sk']} of {key['pk']}"):
-            self.client.update_item(
-                TableName=self.table,
-                Key=_wire(key),
-                UpdateExpression="SET " + ", ".join(f"#{i} = :{i}" for i in range(len(facts))),
-                ExpressionAttributeNames=names,
-                ExpressionAttributeValues=_wire(values),
-            )
+        extra: Item = {}
+        if held:
+            names["#held"], values[":held"] = held
+            extra["ConditionExpression"] = "#held = :held"
+        try:
+            with translated(f"updating {key['sk']} of {key['pk']}"):
+                self.client.update_item(
+                    TableName=self.table,
+                    Key=_wire(key),
+                    UpdateExpression="SET " + ", ".join(f"#{i} = :{i}" for i in range(len(facts))),
+                    ExpressionAttributeNames=names,
+                    ExpressionAttributeValues=_wire(values),
+                    **extra,
+                )
+        except ConditionFailed:
+            return False
+        return True
 
     def _query(
         self, model: str, prefix: str, *, newest_first: bool = False, limit: int | None = None
@@ -313,6 +328,11 @@ class Registry:
 def content_of(partition: Item) -> str:
     """The content that names a partition."""
     return str(partition["sk"]).removeprefix("PARTITION#")
+
+
+def end_of(check: Item) -> datetime:
+    """Of its window: the key of a check begins with it, so that checks are listed in the order of time."""
+    return datetime.fromisoformat(str(check["sk"]).split("#")[1])
 
 
 def _key(model: str, sk: str) -> Item:

@@ -12,7 +12,6 @@ from tidemill.aws.stores import Stores
 from tidemill.contracts import Upload
 from tidemill.errors import InvalidInput, InvalidUpload, ModelIncompatible, NotFound
 from tidemill.flows.champions import load
-from tidemill.names import model_name
 from tidemill.stages.batch import answer_table
 from tidemill.stages.serve import ServedModel
 from tidemill.stages.tables import open_table
@@ -31,7 +30,12 @@ def batch(upload: Upload, stores: Stores, now: datetime, seconds_left: Callable[
     """
     if upload.is_folder:
         return {"status": "ignored"}
-    prefix = batch_prefix(model_name(upload.model), upload.path, upload.run)
+    try:
+        upload.check()
+    except InvalidUpload as error:
+        stores.notices.publish("Tidemill: a file of rows was ignored", str(error))
+        return {"status": "ignored", "reasons": error.problems}
+    prefix = batch_prefix(upload.model, upload.path, upload.run)
     known: Document | None = stores.data.find_json(f"{prefix}summary.json")
     if known:
         return known

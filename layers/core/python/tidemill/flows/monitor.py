@@ -7,20 +7,23 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tidemill.aws.paths import check_prefix, version_prefix
-from tidemill.aws.registry import Champion, Item, content_of
+from tidemill.aws.registry import Champion, Item
 from tidemill.aws.stores import Stores
 from tidemill.contracts import Checked, CheckRequest, Window
 from tidemill.errors import InvalidRequest, NotFound
 from tidemill.flows.captures import Captures
+from tidemill.flows.govern import govern
+from tidemill.flows.labels import read_labels
 from tidemill.flows.performance import Version, Watched, look_back, watch
-from tidemill.flows.window import WindowReader
+from tidemill.flows.window import CapturedWindow, WindowReader
 from tidemill.reports.drift import render
 from tidemill.schema import Schema
 from tidemill.spec import ModelSpec, parse_spec
 from tidemill.stages.drift import DriftPolicy, DriftReport, detect
 from tidemill.stages.feed import feed_problems, silence
+from tidemill.stages.labels import join
 from tidemill.stages.reference import Reference
-from tidemill.stages.retrain import Decision, Findings, past_run, permitted, triage
+from tidemill.stages.retrain import Decision, Findings, evidence, triage, unlearned, weight
 
 Document = dict[str, Any]
 _HISTORY = 30
@@ -58,15 +61,16 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
         performance_sentence=watched.sentence,
         drift=drift.verdict,
         drift_sentence=drift.sentence,
-        new_labels=0 if any(column.name in spec.capture.drop for column in schema.features) else watched.labelled,
-        new_uploads=_new_uploads(request.model, manifest, stores),
+        new_labels=_new_labels(version, window, watched, start, stores, now),
+        new_uploads=unlearned(stores.registry.partitions(request.model), stores.registry.runs(request.model)),
+        weight=weight(drift.drifted, evaluation["importance"]),
     )
-    windows = [(_time(item["start"]), _window_end(item), str(item["verdict"])) for item in past]
+    windows = [(_time(item["start"]), _window_end(item), evidence(item)) for item in past]
     decision = triage(findings, windows, (start, end), spec.monitor, spec.retrain)
     silent = silence(window.rows, [int(item["predictions"]) for item in past if "predictions" in item])
     if silent:
         decision = replace(decision, reason=f"{silent}; {decision.reason}")
-    decision, governor = _governed(request.model, check, decision, spec, stores, now)
+    decision, governor = govern(request.model, check, decision, spec.retrain, stores.registry, now)
 
     report = {
         "model": request.model,
@@ -112,28 +116,21 @@ def _window(window: Window | None, spec: ModelSpec, now: datetime) -> tuple[date
     return start, end
 
 
-def _new_uploads(model: str, manifest: Document, stores: Stores) -> int:
-    known = set(manifest["partitions"])
-    return sum(content_of(item) not in known for item in stores.registry.partitions(model))
-
-
-def _governed(
-    model: str, check: str, decision: Decision, spec: ModelSpec, stores: Stores, now: datetime
-) -> tuple[Decision, str]:
-    """A retrain starts only if the governor permits it and this check is the one that wrote it down."""
-    if decision.action != "retrain":
-        return decision, ""
-    state = stores.registry.governor(model)
-    if state.get("check") == check:
-        return decision, ""
-    last = _time(state["last_start"]) if state else None
-    runs = [past_run(item) for item in stores.registry.runs(model)]
-    allowed, why = permitted(runs, last, spec.retrain, now)
-    if allowed and not stores.registry.move_governor(model, state, {"last_start": now.isoformat(), "check": check}):
-        allowed, why = False, "another check started a retrain at the same moment"
-    if allowed:
-        return decision, ""
-    return Decision("note", f"{decision.reason}; no retrain was started: {why}", tell=True, finding="refused"), why
+def _new_labels(
+    version: Version, window: CapturedWindow, watched: Watched, start: datetime, stores: Stores, now: datetime
+) -> int:
+    """Of the labels that a retrain could learn from, those that came after the last one that took labels up."""
+    if any(column.name in version.spec.capture.drop for column in version.schema.features):
+        return 0
+    taken = [
+        _time(str(p["accepted"])) for p in stores.registry.partitions(version.model) if p.get("kind") == "captures"
+    ]
+    own = watched.labelled == watched.performance.labelled
+    if not taken or (own and taken[-1] <= start):
+        return watched.labelled
+    new = read_labels(version.model, version.schema, taken[-1], now, stores.captures).labels.by_id
+    # A past window that decides may not have been read by this check.
+    return len(join(window.labelled, new, version.schema).truth) if own else min(watched.labelled, len(new))
 
 
 def _record(

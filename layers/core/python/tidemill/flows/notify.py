@@ -14,11 +14,17 @@ _SUBJECTS = {
 
 
 def notify(outcome: Outcome, stores: Stores, now: datetime) -> Outcome:
-    """A duplicate is recorded and nobody is told: nothing happened."""
-    facts = {"report": outcome.report} if outcome.report else {}
-    stores.registry.finish_run(
-        outcome.model, outcome.run, now, status=outcome.status, reasons=list(outcome.reasons), **facts
-    )
+    """A duplicate is recorded and nobody is told: nothing happened. Of a run that was cut off after its outcome was
+    recorded, that outcome stays."""
+    facts = {
+        "status": outcome.status,
+        "reasons": list(outcome.reasons),
+        "seconds": outcome.seconds,
+        **({"report": outcome.report} if outcome.report else {}),
+    }
+    finish = stores.registry.cut_off_run if outcome.cut_off else stores.registry.finish_run
+    if not finish(outcome.model, outcome.run, now, **facts):
+        return outcome
     if outcome.status not in ("duplicate", "promoted"):
         # A promotion wrote its event in the same transaction as the champion.
         stores.registry.record(
@@ -33,6 +39,8 @@ def notify(outcome: Outcome, stores: Stores, now: datetime) -> Outcome:
     if outcome.status in _SUBJECTS:
         subject = _SUBJECTS[outcome.status].format(version=outcome.version)
         lines = [f"Model {outcome.model}, run {outcome.run}: {outcome.status}.", *outcome.reasons]
+        if outcome.champion:
+            lines.append(f"Version {outcome.champion} goes on serving.")
         if outcome.report:
             lines.append(f"Report: {outcome.report} (tidemill report {outcome.model} --run {outcome.run})")
         stores.notices.publish(f"Tidemill: {outcome.model}: {subject}", "\n".join(lines))

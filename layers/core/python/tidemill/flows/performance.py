@@ -70,8 +70,9 @@ class Version:
 
 @dataclass(frozen=True)
 class Watched:
-    """`performance` is the window's own, `status` and `sentence` what the check is to act on; `windows` are past ones
-    of all versions, the newest first, each with what is known of it by now."""
+    """`performance` is the window's own, `status` and `sentence` what the check is to act on, with so many `labelled`
+    rows of the window that decides; `windows` are past ones of all versions, the newest first, each with what is known
+    of it by now."""
 
     performance: Performance
     estimate: Estimate
@@ -133,7 +134,7 @@ def watch(
         estimate=guess,
         status=heard.status,
         sentence=heard.sentence,
-        labelled=len(joined.truth),
+        labelled=decides.labelled,
         account=_account(found, joined, matched if len(stale) == len(late) else None),
         windows=[_remembered(item) for item in checks],
         measured=now.isoformat(),

@@ -126,9 +126,9 @@ def _labelled(claimed: Claimed, spec: ModelSpec, stores: Stores, now: datetime, 
     ids = tuple(sorted(records))
     path = folder / "captures.csv"
     _write_rows(path, [_row(records[i], labels[i], spec, schema.of_role("time")) for i in ids], schema)
-    check = claimed.order.check if claimed.order else claimed.run
     content = _digest(json.dumps([[i, labels[i]] for i in ids]).encode(), spec.digest().encode())
-    return _Source(f"labelled predictions of check {check}", path, content, ids)
+    whose = claimed.order.source if claimed.order else claimed.run
+    return _Source(f"labelled predictions, {whose}", path, content, ids)
 
 
 def _row(record: Record, label: Any, spec: ModelSpec, time: Column | None) -> dict[str, Any]:
@@ -217,7 +217,8 @@ def _join(
 def _only_accepted(
     claimed: Claimed, text: str, spec: ModelSpec, stores: Stores, now: datetime, folder: Path
 ) -> Prepared:
-    """A retrain without new labels: on the uploads that were accepted since the champion was trained."""
+    """A retrain without new labels: on what was accepted. A check's order for what was judged before is a duplicate,
+    since the same data give the same model; a person may have reasons, such as newer code."""
     model = claimed.model
     newest = stores.registry.schema(model)
     items = stores.registry.partitions(model)
@@ -227,6 +228,11 @@ def _only_accepted(
     kept = _within(items, spec, now)
     parts = _parts(model, kept, _profiles(model, kept, stores), stores, folder)
     dataset = _assembled(parts, schema, spec, folder / "index", new=False)
+    name = _name_of(dataset, parts, spec)
+    judged = [item["version"] for item in stores.registry.versions(model) if item["dataset"] == name]
+    if judged and claimed.order and not claimed.order.who:
+        reason = f"there is nothing to learn from that version {judged[-1]} has not learned from"
+        return Prepared("duplicate", reasons=[reason])
     return _store(claimed, dataset, parts, text, spec, stores, report="")
 
 
@@ -383,11 +389,15 @@ def _store(
     *,
     report: str,
 ) -> Prepared:
-    """Under a name made from all that decides its bytes, so that a repeated run writes the same again."""
-    contents = [part.content for part in parts]
-    name = _digest(json.dumps([contents, dataset.schema.to_json()]).encode(), spec.digest().encode())
+    name = _name_of(dataset, parts, spec)
     datasets.save(stores.data, claimed.model, name, dataset, parts, text)
     return Prepared("ready", name, spec.train.competing, dataset.rows, dataset.held_out, report)
+
+
+def _name_of(dataset: Dataset, parts: Sequence[Part], spec: ModelSpec) -> str:
+    """Made from all that decides its bytes, so that a repeated run writes the same again."""
+    contents = [part.content for part in parts]
+    return _digest(json.dumps([contents, dataset.schema.to_json()]).encode(), spec.digest().encode())
 
 
 def _digest(*parts: bytes) -> str:

@@ -36,6 +36,7 @@ _LIBRARIES = ("numpy", "scipy", "scikit-learn", "joblib", "threadpoolctl", "skl2
 
 def run(request: TrainRequest, stores: Stores, remaining: Callable[[], float]) -> Candidate:
     """`remaining`: seconds until the function is stopped. The spec's seconds count from now."""
+    begun = remaining()
     data = datasets.load(stores.data, request.model, request.dataset)
     side = TrainingSide.of(data.schema, data)
     budget = min(float(data.spec.train.seconds), remaining() - _RESERVE)
@@ -51,7 +52,7 @@ def run(request: TrainRequest, stores: Stores, remaining: Callable[[], float]) -
     stores.models.put(f"{prefix}model.joblib", trained.joblib)
     stores.models.put_json(f"{prefix}candidate.json", _document(trained, compared, _estimator(trained, data)))
     gain = metric(trained.metric, data.schema.task).gain(mean_score(trained.scores))
-    return Candidate(request.candidate, prefix, or_none(gain))
+    return Candidate(request.candidate, prefix, or_none(gain), seconds=round(begun - remaining(), 1))
 
 
 def _compare(

@@ -19,7 +19,7 @@ from tidemill.stages import attempts, evaluate
 from tidemill.stages.answers import answer_columns, profile_answers
 from tidemill.stages.attempts import Sketch
 from tidemill.stages.classes import answered
-from tidemill.stages.explain import REFERENCES, draw
+from tidemill.stages.explain import BACKGROUND, draw
 from tidemill.stages.judge import Case, Champion, believed, judge
 from tidemill.stages.onnx_model import OnnxModel
 from tidemill.stages.reference import NOTHING, Reference, learn_together
@@ -66,6 +66,7 @@ def run(request: ValidateRequest, stores: Stores) -> Judged:
         dataset=request.prepared.dataset,
         rows=request.prepared.rows,
         compared_with=champion.version if champion else 0,
+        check_every=data.spec.monitor.every.total_seconds(),
     )
     return Judged(
         version,
@@ -154,7 +155,7 @@ def _write_version(
     examples = {entry["at"]: entry["row"] for entry in data.facts["examples"]}
     profile = stores.data.get(f"{dataset_prefix(request.model, request.prepared.dataset)}profile.json")
     made = {
-        REFERENCES: draw(data.matrix, ~data.held_out),
+        BACKGROUND: draw(data.matrix, ~data.held_out),
         "golden.json": json.dumps(evaluate.golden_rows(case.model, data.matrix, examples)).encode(),
         "profile.json": profile,
         "reference.json": as_json(_reference(case, [*evaluation["importance"]]).to_json()),

@@ -21,7 +21,7 @@ from tidemill.stages import npy
 from tidemill.stages.rows import Row
 from tidemill.stages.serve import ServedModel
 
-REFERENCES = "references.npy"
+BACKGROUND = "background.npy"
 """Of a version, beside its graph: rows of the training side as the graph takes them, (n, k) float32."""
 _SEED = 7
 _STRONGEST = 5
@@ -52,8 +52,8 @@ class Explainer:
     """
 
     def __init__(self, model: ServedModel, references: bytes) -> None:
-        if hashlib.sha256(references).hexdigest() != model.digests[REFERENCES]:
-            raise ModelIncompatible(f"{REFERENCES} of version {model.version} is not what its manifest says")
+        if hashlib.sha256(references).hexdigest() != model.digests[BACKGROUND]:
+            raise ModelIncompatible(f"{BACKGROUND} of version {model.version} is not what its manifest says")
         self._model = model
         self._columns = [column.name for column in model.schema.features]
         self._widths = encoded_widths(model.schema)
@@ -117,7 +117,7 @@ class Explainer:
 
 
 def draw(matrix: Matrix, training: npt.NDArray[np.bool_]) -> bytes:
-    """references.npy: an even draw of the training rows, the same one every time, and each beginning of it another."""
+    """background.npy: an even draw of the training rows, the same one every time, and each beginning of it another."""
     places = np.random.default_rng(_SEED).permutation(np.flatnonzero(training))[:REFERENCE_ROWS]
     file = io.BytesIO()
     np.save(file, matrix[places], allow_pickle=False)

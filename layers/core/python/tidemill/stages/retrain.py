@@ -1,29 +1,35 @@
 """Retrain: what a check's findings call for, and whether the governor lets it happen.
 
 broken feed                                     quarantine: tell, never retrain
-performance dropped, measured or estimated      retrain
-drift that persists, performance not judged     retrain, if there is something new to learn from; else tell
+performance dropped, measured or estimated      retrain, if there is something new to learn from; else tell
+drift of what the model does not go by          note
 drift with performance shown fine, or not yet
 persistent                                      note
-nothing                                         quiet
+drift that persists, performance not judged     retrain, if there is something new to learn from; else tell
+nothing, or too few rows to say                 quiet
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
-from tidemill.contracts import Action
+from tidemill.contracts import BY_HAND, Action
 from tidemill.limits import LONGEST_RUN
 from tidemill.spec import Monitor, Retrain
 
+IMPORTANT = 0.05
+"""Share of the model's importance that the drifted columns must hold for their drift to be more than a note."""
+MONTH = timedelta(days=30)
+
 _MOST_DOUBLINGS = 10
+_UNIMPORTANT = "unimportant drift"
 
 
 @dataclass(frozen=True)
 class Findings:
-    """What one window showed. `drift` is the report's verdict; `new_labels` and `new_uploads` are what a retrain
-    could learn from beyond the champion's own training data."""
+    """What one window showed. `drift` is the report's verdict; `weight` see below; `new_labels` and `new_uploads` are
+    what a retrain could learn from beyond what was judged before."""
 
     problems: Sequence[str]
     performance: str
@@ -32,6 +38,7 @@ class Findings:
     drift_sentence: str
     new_labels: int
     new_uploads: int
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -44,15 +51,6 @@ class Decision:
     finding: str = ""
 
 
-@dataclass(frozen=True)
-class PastRun:
-    """A run of the model, the newest first in every list of them."""
-
-    started: datetime
-    status: str
-    retrain: bool
-
-
 def triage(
     findings: Findings,
     past: Sequence[tuple[datetime, datetime, str]],
@@ -60,31 +58,55 @@ def triage(
     monitor: Monitor,
     retrain: Retrain,
 ) -> Decision:
-    """`past`: (start, end, drift verdict) of earlier checks of this champion, the newest first."""
+    """`past`: (start, end, evidence) of earlier checks of this champion, the newest first."""
     if findings.problems:
         return Decision(
             "quarantine", f"the feed looks broken: {'; '.join(findings.problems)}", tell=True, finding="feed"
         )
     if findings.performance in ("dropped", "estimated_drop"):
-        return Decision("retrain", findings.performance_sentence, tell=True)
+        return _learn(findings.performance_sentence, findings, retrain)
     if findings.drift != "drift":
         return Decision("quiet", f"{findings.drift_sentence}; {findings.performance_sentence}")
-    if findings.performance == "fine":
-        return Decision("note", f"{findings.drift_sentence}, and yet {findings.performance_sentence}")
     needed, windows = monitor.patience
     seen = persistence(past, window, windows)
-    if seen < needed:
-        few = f"seen in {seen} of the last {windows} windows, acted on from {needed}"
-        return Decision("note", f"{findings.drift_sentence}; {few}")
-    return _persistent(findings, retrain)
+    if findings.weight < IMPORTANT or findings.performance == "fine" or seen < needed:
+        return _note(findings, f"seen in {seen} of the last {windows} windows, acted on from {needed}")
+    return _learn(f"{findings.drift_sentence}, and it persists", findings, retrain)
 
 
-def _persistent(findings: Findings, retrain: Retrain) -> Decision:
+def _note(findings: Findings, few: str) -> Decision:
+    if findings.weight < IMPORTANT:
+        little = f"they hold {findings.weight:.1%} of what the model goes by, acted on from {IMPORTANT:.0%}"
+        return Decision("note", f"{findings.drift_sentence}; {little}", finding=_UNIMPORTANT)
+    if findings.performance == "fine":
+        return Decision("note", f"{findings.drift_sentence}, and yet {findings.performance_sentence}")
+    return Decision("note", f"{findings.drift_sentence}; {few}")
+
+
+def _learn(why: str, findings: Findings, retrain: Retrain) -> Decision:
     if findings.new_labels >= retrain.min_new_labels or findings.new_uploads:
-        return Decision("retrain", f"{findings.drift_sentence}, and it persists", tell=True)
+        return Decision("retrain", why, tell=True)
     missing = f"send labels (at least {retrain.min_new_labels}) or upload newer data"
-    sentence = f"{findings.drift_sentence}, and it persists, but there is nothing new to learn from: {missing}"
+    sentence = f"{why}, but there is nothing new to learn from: {missing}"
     return Decision("note", sentence, tell=True, finding="nothing new")
+
+
+def weight(drifted: Sequence[str], importance: Mapping[str, float]) -> float:
+    """Share of the summed positive importance that is in `drifted`. All of it where no column has any, and where
+    something drifted of which none is known, such as the predictions."""
+    positive = {name: max(loss, 0.0) for name, loss in importance.items()}
+    total = sum(positive.values())
+    if not total or not positive.keys() >= set(drifted):
+        return 1.0
+    return sum(positive[name] for name in drifted) / total
+
+
+def evidence(check: Mapping[str, Any]) -> str:
+    """What the registry's record of a check says of drift: of a broken feed nothing, of drift in what the model does
+    not go by that it was none."""
+    if check["action"] == "quarantine":
+        return "insufficient_data"
+    return "no_drift" if check.get("finding") == _UNIMPORTANT else str(check["verdict"])
 
 
 def persistence(past: Sequence[tuple[datetime, datetime, str]], window: tuple[datetime, datetime], windows: int) -> int:
@@ -99,36 +121,152 @@ def persistence(past: Sequence[tuple[datetime, datetime, str]], window: tuple[da
     return found
 
 
-def permitted(runs: Sequence[PastRun], last_start: datetime | None, policy: Retrain, now: datetime) -> tuple[bool, str]:
-    """May a retrain start now? One at a time, cooldown doubled for each rejection in a row, monthly budget,
-    breaker. `last_start` is the governor's own memory of an order whose run may not be recorded yet."""
-    if any(run.status == "running" and now - run.started < LONGEST_RUN for run in runs):
-        return False, "a run of this model is under way"
-    retrains = [run for run in runs if run.retrain]
-    in_a_row = _failures_in_a_row(runs)
+@dataclass(frozen=True)
+class PastRun:
+    """A run of the model, the newest first in every list of them. `seconds`: what its candidates trained, added up."""
+
+    started: datetime
+    status: str
+    retrain: bool
+    finished: datetime | None = None
+    seconds: float = 0.0
+
+    def under_way(self, now: datetime) -> bool:
+        return self.status == "running" and now - self.started < LONGEST_RUN
+
+    def in_vain(self, now: datetime) -> bool:
+        """A retrain that brought nothing better; so is one that never ended."""
+        return self.retrain and self.status != "promoted" and not self.under_way(now)
+
+    def spent(self, now: datetime) -> float:
+        """Seconds, at least those that passed: of a candidate that failed nobody measured what it took."""
+        end = self.finished or min(now, self.started + LONGEST_RUN)
+        return max(self.seconds, (end - self.started).total_seconds())
+
+
+@dataclass(frozen=True)
+class Governor:
+    """What the registry remembers of a model's retrains, beside its runs; times are ISO 8601 in UTC.
+
+    `order` is the check, or the person's call, that ordered the last one. `paused` says why none is started, `forgiven`
+    up to when those in vain do not count. `told` is the refusal that people heard of, `told_by` the check that said so.
+    """
+
+    order: str = ""
+    ordered: str = ""
+    paused: str = ""
+    forgiven: str = ""
+    told: str = ""
+    told_by: str = ""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """`news`: whether a person has to act, or nothing more will be started for long."""
+
+    kind: Literal["under_way", "paused", "breaker", "cooldown", "runs", "seconds"]
+    why: str
+
+    @property
+    def news(self) -> bool:
+        return self.kind not in ("under_way", "cooldown")
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """`governor` is what is to be remembered of it."""
+
+    allowed: bool
+    governor: Governor
+    why: str = ""
+    tell: bool = False
+
+
+def rule(governor: Governor, runs: Sequence[PastRun], check: str, policy: Retrain, now: datetime) -> Ruling:
+    """May this check start a retrain? A check that is repeated gets the same answer; a refusal is told once, however
+    many checks meet it."""
+    if governor.order == check:
+        return Ruling(True, governor)
+    refused = refusal(governor, runs, policy, now)
+    if refused is None:
+        return Ruling(True, replace(governor, order=check, ordered=now.isoformat()))
+    if not refused.news:
+        return Ruling(False, governor, refused.why)
+    last = next((run.started.isoformat() for run in runs if run.retrain), "")
+    told = f"{refused.kind} {governor.paused or last}"
+    again = governor.told == told and governor.told_by != check
+    heard = governor if again else replace(governor, told=told, told_by=check)
+    return Ruling(False, heard, refused.why, tell=not again)
+
+
+def refusal(governor: Governor, runs: Sequence[PastRun], policy: Retrain, now: datetime) -> Refusal | None:
+    """One at a time, not while paused, breaker, cooldown doubled for each retrain in a row that was in vain, and the
+    month's budget: a retrain starts while less than that was used."""
+    if any(run.under_way(now) for run in runs):
+        return Refusal("under_way", "a run of this model is under way")
+    if governor.paused:
+        return Refusal("paused", f"retrains are paused ({governor.paused})")
+    in_a_row = in_vain_in_a_row(governor, runs, now)
     if in_a_row >= policy.breaker:
-        why = f"the last {in_a_row} retrains brought nothing better"
-        return False, f"{why}: no more are started until the model of an upload is promoted"
-    starts = [run.started for run in retrains] + ([last_start] if last_start else [])
-    wait = policy.cooldown * 2 ** min(in_a_row, _MOST_DOUBLINGS)
-    if starts and now - max(starts) < wait:
-        return (
-            False,
-            f"the last retrain began {_ago(now - max(starts))} ago, and {_ago(wait)} must lie between",
+        return Refusal(
+            "breaker",
+            f"the last {in_a_row} retrains brought nothing better: no more are started until a run is promoted, or "
+            "somebody says `tidemill governor MODEL --resume`",
         )
-    this_month = sum(now - run.started < timedelta(days=30) for run in retrains)
-    if this_month >= policy.per_month:
-        return False, f"{this_month} retrains in 30 days are the month's budget"
-    return True, ""
+    retrains = [run for run in runs if run.retrain]
+    wait = policy.cooldown * 2 ** min(in_a_row, _MOST_DOUBLINGS)
+    if retrains and (passed := now - retrains[0].started) < wait:
+        return Refusal("cooldown", f"the last retrain began {_ago(passed)} ago, and {_ago(wait)} must lie between")
+    return _beyond_budget(*used(runs, now), policy)
 
 
-def _failures_in_a_row(runs: Sequence[PastRun]) -> int:
+def _beyond_budget(started: int, spent: float, policy: Retrain) -> Refusal | None:
+    if started >= policy.per_month:
+        return Refusal("runs", f"{started} retrains in 30 days are the month's budget")
+    if spent >= policy.seconds_per_month:
+        return Refusal(
+            "seconds",
+            f"{spent:,.0f} seconds of retrains in 30 days are the month's budget of {policy.seconds_per_month:,}",
+        )
+    return None
+
+
+def in_vain_in_a_row(governor: Governor, runs: Sequence[PastRun], now: datetime) -> int:
+    forgiven = datetime.fromisoformat(governor.forgiven) if governor.forgiven else None
     count = 0
     for run in runs:
-        if run.status == "promoted":
+        if run.status == "promoted" or (forgiven and run.started <= forgiven):
             break
-        count += run.retrain and run.status in ("rejected", "failed", "invalid")
+        count += run.in_vain(now)
     return count
+
+
+def used(runs: Sequence[PastRun], now: datetime) -> tuple[int, float]:
+    """Retrains of the last 30 days, and their seconds."""
+    recent = [run for run in runs if run.retrain and now - run.started < MONTH]
+    return len(recent), sum(run.spent(now) for run in recent)
+
+
+def past_run(item: Mapping[str, Any]) -> PastRun:
+    """From the registry's record of a run."""
+    finished = item.get("finished")
+    return PastRun(
+        datetime.fromisoformat(str(item["started"])),
+        str(item["status"]),
+        str(item.get("source", "")).startswith(("check ", BY_HAND)),
+        datetime.fromisoformat(str(finished)) if finished else None,
+        float(item.get("seconds") or 0.0),
+    )
+
+
+def unlearned(partitions: Sequence[Mapping[str, Any]], runs: Sequence[Mapping[str, Any]]) -> int:
+    """How many accepted partitions no judged version has learned from: neither the run that brought one nor a later
+    run came as far as the gate. To train again on what was judged would only give the same model again."""
+    judged = [run for run in runs if run["status"] in ("promoted", "rejected")]
+    return sum(
+        not any(run["run"] == item["run"] or run["started"] >= item["accepted"] for run in judged)
+        for item in partitions
+    )
 
 
 def _ago(span: timedelta) -> str:
@@ -136,12 +274,3 @@ def _ago(span: timedelta) -> str:
     if minutes < 120:
         return f"{minutes} minutes"
     return f"{minutes // 60} hours" if minutes < 72 * 60 else f"{minutes // 1440} days"
-
-
-def past_run(item: Mapping[str, Any]) -> PastRun:
-    """From the registry's record of a run."""
-    return PastRun(
-        datetime.fromisoformat(str(item["started"])),
-        str(item["status"]),
-        str(item.get("source", "")).startswith("check "),
-    )

@@ -1,0 +1,237 @@
+"""The governor: whatever the checks ask for, no more retrains start than the policy allows."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tidemill.spec import Retrain
+from tidemill.stages.retrain import Governor, PastRun, Ruling, past_run, refusal, rule
+
+NOW = datetime(2030, 1, 31, tzinfo=UTC)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+POLICY = Retrain(cooldown=DAY, per_month=4, seconds_per_month=10_000, breaker=3, min_new_labels=50)
+
+
+def run(age: timedelta, status: str = "rejected", *, retrain: bool = True, seconds: float = 0.0) -> PastRun:
+    finished = None if status == "running" else NOW - age
+    return PastRun(NOW - age, status, retrain, finished, seconds)
+
+
+@pytest.mark.parametrize(
+    ("runs", "why"),
+    [
+        ([], ""),
+        ([run(HOUR, "running", retrain=False)], "a run of this model is under way"),
+        ([run(3 * HOUR, "running", retrain=False)], ""),
+        ([run(23 * HOUR, "promoted")], "the last retrain began 23 hours ago"),
+        ([run(25 * HOUR, "promoted")], ""),
+        ([run(25 * HOUR)], "48 hours must lie between"),
+        ([run(49 * HOUR)], ""),
+        ([run(25 * HOUR, "duplicate")], "48 hours must lie between"),
+        ([run(25 * HOUR, "running")], "48 hours must lie between"),
+        ([run(i * 2 * DAY, "promoted") for i in (1, 2, 3, 4)], "4 retrains in 30 days are the month's budget"),
+        ([run(i * 9 * DAY) for i in (1, 2, 3)], "the last 3 retrains brought nothing better"),
+        ([run(DAY, "promoted", retrain=False), *[run(i * 9 * DAY) for i in (1, 2, 3)]], ""),
+        ([run(2 * DAY, "promoted", seconds=9_999)], ""),
+        ([run(2 * DAY, "promoted", seconds=6_000), run(5 * DAY, "promoted", seconds=4_000)], "budget of 10,000"),
+        ([run(31 * DAY, "promoted", seconds=10_000)], ""),
+        ([run(2 * DAY, "promoted", retrain=False, seconds=10_000)], ""),
+    ],
+)
+def test_what_the_governor_permits(runs: list[PastRun], why: str) -> None:
+    refused = refusal(Governor(), runs, POLICY, NOW)
+    assert (refused is None) == (not why)
+    assert why in (refused.why if refused else "")
+
+
+def test_a_pause_says_who_why_and_refuses() -> None:
+    refused = refusal(Governor(paused="by ann: a fair"), [], POLICY, NOW)
+    assert refused
+    assert "by ann: a fair" in refused.why
+
+
+def test_what_was_forgiven_neither_trips_the_breaker_nor_doubles_the_cooldown() -> None:
+    runs = [run((25 + i) * HOUR) for i in range(3)]
+    forgiven = Governor(forgiven=(NOW - HOUR).isoformat())
+    assert refusal(Governor(), runs, POLICY, NOW)
+    assert refusal(forgiven, runs, POLICY, NOW) is None
+
+
+def test_a_run_that_never_ended_took_as_long_as_a_run_can() -> None:
+    assert run(DAY, "running").spent(NOW) == 7_200
+
+
+def test_a_run_took_what_its_candidates_trained_and_at_least_as_long_as_it_lasted() -> None:
+    item = {"started": NOW.isoformat(), "finished": (NOW + HOUR).isoformat(), "status": "failed", "source": "check c"}
+    assert past_run({**item, "seconds": 5_000}).spent(NOW + DAY) == 5_000
+    assert past_run({**item, "seconds": 10}).spent(NOW + DAY) == 3_600
+    assert past_run(item).spent(NOW + DAY) == 3_600
+
+
+def test_a_check_that_is_repeated_keeps_its_permission_and_its_notice() -> None:
+    first = rule(Governor(), [], "c-1", POLICY, NOW)
+    assert rule(first.governor, [run(HOUR, "running")], "c-1", POLICY, NOW).allowed
+    tripped = [run(i * 9 * DAY) for i in (1, 2, 3)]
+    told = rule(Governor(), tripped, "c-2", POLICY, NOW)
+    assert told.tell
+    assert rule(told.governor, tripped, "c-2", POLICY, NOW).tell
+    assert not rule(told.governor, tripped, "c-3", POLICY, NOW).tell
+
+
+# Simulations
+
+
+@dataclass
+class World:
+    """Hourly checks, or as often as said, and the runs that they start: `ends` says how and after how long."""
+
+    policy: Retrain
+    ends: Callable[[int], tuple[str, timedelta]]
+    runs: list[PastRun] = field(default_factory=list)
+    governor: Governor = field(default_factory=Governor)
+    rulings: list[tuple[datetime, Ruling]] = field(default_factory=list)
+
+    def check(self, now: datetime, name: str = "") -> Ruling:
+        self.runs = [self._as_of(one, now) for one in self.runs]
+        ruling = rule(self.governor, self.runs, name or now.isoformat(), self.policy, now)
+        self.governor = ruling.governor
+        self.rulings.append((now, ruling))
+        if ruling.allowed:
+            self.runs.insert(0, PastRun(now, "running", retrain=True))
+        return ruling
+
+    def _as_of(self, one: PastRun, now: datetime) -> PastRun:
+        """Ended, if its end has come."""
+        place = len(self.runs) - 1 - self.runs.index(one)
+        status, took = self.ends(place)
+        if one.status != "running" or status == "running" or one.started + took > now:
+            return one
+        return replace(one, status=status, finished=one.started + took, seconds=took.total_seconds())
+
+    @property
+    def starts(self) -> list[datetime]:
+        return [now for now, ruling in self.rulings if ruling.allowed]
+
+    @property
+    def notices(self) -> list[str]:
+        return [ruling.why for _, ruling in self.rulings if ruling.tell]
+
+    def hold(self) -> None:
+        """What the policy promises, from the starts alone."""
+        starts = self.starts
+        for earlier, later in pairwise(starts):
+            assert later - earlier >= self.policy.cooldown
+        for start in starts:
+            month = [other for other in starts if start - timedelta(days=30) < other <= start]
+            assert len(month) <= self.policy.per_month
+            places = [starts.index(other) for other in month[:-1]]
+            spent = sum(min(self.ends(place)[1], timedelta(hours=2)).total_seconds() for place in places)
+            assert spent < self.policy.seconds_per_month
+
+
+def hours(count: int) -> list[datetime]:
+    return [NOW + i * HOUR for i in range(count)]
+
+
+def test_a_thousand_drifted_checks_in_a_row_start_what_the_budget_allows() -> None:
+    world = World(POLICY, lambda _: ("promoted", HOUR / 2))
+    for now in hours(1_000):
+        world.check(now)
+    world.hold()
+    assert len(world.starts) == 8  # 4 in each of the two months that a thousand hours reach into
+    assert len(world.notices) == 2  # and one notice each time that they are used up
+
+
+def test_a_candidate_that_is_always_rejected_starts_three_runs_ever_further_apart_and_then_one_notice() -> None:
+    world = World(POLICY, lambda _: ("rejected", HOUR / 2))
+    for now in hours(24 * 365):
+        world.check(now)
+    apart = [later - earlier for earlier, later in pairwise(world.starts)]
+    assert apart == [2 * DAY, 4 * DAY]
+    assert len(world.notices) == 1
+    assert "the last 3 retrains brought nothing better" in world.notices[0]
+
+
+def test_flapping_drift_starts_no_more_and_tells_no_more() -> None:
+    world = World(POLICY, lambda _: ("rejected", HOUR / 2))
+    for now in hours(24 * 365)[::2]:
+        world.check(now)
+    assert (len(world.starts), len(world.notices)) == (3, 1)
+
+
+def test_runs_that_never_end_are_started_three_times_and_never_two_at_once() -> None:
+    world = World(replace(POLICY, cooldown=timedelta(0), seconds_per_month=36_000), lambda _: ("running", 2 * HOUR))
+    for now in hours(24 * 365):
+        world.check(now)
+    assert world.starts == [NOW, NOW + 2 * HOUR, NOW + 4 * HOUR]
+    assert len(world.notices) == 1
+
+
+def test_long_trainings_are_stopped_by_the_seconds() -> None:
+    world = World(replace(POLICY, per_month=1_000), lambda _: ("promoted", timedelta(seconds=3_000)))
+    for now in hours(24 * 30):
+        world.check(now)
+    world.hold()
+    assert len(world.starts) == 4
+
+
+def test_after_the_breaker_a_promoted_upload_lets_it_start_again() -> None:
+    world = World(POLICY, lambda _: ("rejected", HOUR / 2))
+    for now in hours(1_000):
+        world.check(now)
+    assert len(world.starts) == 3
+    later = NOW + 1_000 * HOUR
+    world.runs.insert(0, PastRun(later, "promoted", retrain=False, finished=later))
+    assert world.check(later + DAY).allowed
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_over_any_year_the_policy_holds(data: st.DataObject) -> None:
+    policy = Retrain(
+        cooldown=data.draw(st.sampled_from([timedelta(0), HOUR, DAY, 3 * DAY])),
+        per_month=data.draw(st.integers(0, 12)),
+        seconds_per_month=data.draw(st.sampled_from([0, 3_600, 36_000])),
+        breaker=data.draw(st.integers(1, 5)),
+    )
+    outcomes = data.draw(
+        st.lists(
+            st.tuples(
+                st.sampled_from(["promoted", "rejected", "failed", "duplicate", "running"]),
+                st.sampled_from([timedelta(minutes=5), HOUR, 2 * HOUR]),
+            ),
+            min_size=1,
+            max_size=7,
+        )
+    )
+    asked = data.draw(st.lists(st.integers(1, 60), min_size=1, max_size=12))
+
+    def ends(place: int) -> tuple[str, timedelta]:
+        status, took = outcomes[place % len(outcomes)]
+        return status, 2 * HOUR if status == "running" else took
+
+    world, now, step = World(policy, ends), NOW, 0
+    while now < NOW + 365 * DAY:
+        world.check(now)
+        now, step = now + asked[step % len(asked)] * HOUR, step + 1
+    world.hold()
+    _never_two_at_once(world)
+    _never_beyond_the_breaker(world)
+
+
+def _never_two_at_once(world: World) -> None:
+    starts = world.starts
+    for place, (earlier, later) in enumerate(pairwise(starts)):
+        assert later >= earlier + world.ends(place)[1]
+
+
+def _never_beyond_the_breaker(world: World) -> None:
+    in_a_row = 0
+    for place in range(len(world.starts)):
+        assert in_a_row < world.policy.breaker
+        in_a_row = 0 if world.ends(place)[0] == "promoted" else in_a_row + 1
