@@ -153,7 +153,7 @@ def test_a_new_champion_explains_by_its_own_reference_rows(serving: Cloud) -> No
 def test_reference_rows_that_are_not_the_manifests_explain_nothing_and_predict(serving: Cloud, data: bytes) -> None:
     serving.stores.models.put("models/trips/1/background.npy", data)
     endpoint, _, _ = make_endpoint(serving)
-    with pytest.raises(ModelIncompatible, match=r"references\.npy of version 1 is not what its manifest says"):
+    with pytest.raises(ModelIncompatible, match=r"background\.npy of version 1 is not what its manifest says"):
         endpoint.predict("trips", [LATE], "q", explain=True)
     assert endpoint.predict("trips", [ROW], "q")["version"] == 1
 

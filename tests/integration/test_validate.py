@@ -158,6 +158,7 @@ def test_the_manifest_has_the_digest_of_every_artifact_and_says_how_it_was_made(
         "golden.json",
         "profile.json",
         "evaluation.json",
+        "estimate.json",
         "report.html",
         "background.npy",
         "reference.json",

@@ -1,6 +1,5 @@
 """What is done to a pipeline's answers before they are given; `export` writes the same into the graph."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +14,7 @@ LEAST = 1e-5
 """Probabilities nearer to 0 are taken for this: a float32 graph knows less of them than calibration would show."""
 _RIDGE = 1e-3
 _SLOPES = (0.05, 20.0)
+_MOST_STEPS, _MOST_HALVINGS, _SETTLED, _TINY = 100, 30, 1e-13, 1e-12
 _SMALL = 0.1
 """Share of the values that are within the scale."""
 
@@ -63,32 +63,57 @@ class Sigmoid:
     offsets: tuple[float, ...]
 
     def __call__(self, probabilities: Array) -> Array:
-        raised = self.slope * np.log(np.clip(probabilities, LEAST, 1)) + self.offsets
-        powers = np.exp(raised - raised.max(axis=1, keepdims=True))
-        return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+        return _softmax(self.slope * np.log(np.clip(probabilities, LEAST, 1)) + self.offsets)
 
     @classmethod
     def fit(cls, probabilities: Array, truth: npt.NDArray[np.int64]) -> "Sigmoid":
-        """The least log loss, with a ridge that keeps the offsets of classes that have hardly any rows."""
-        from scipy.optimize import minimize  # noqa: PLC0415 who only applies a sigmoid has no scipy
-
+        """The least log loss, with a ridge that keeps the offsets of classes that have hardly any rows: by Newton's
+        method, each step halved until the loss does not rise."""
         logs = np.log(np.clip(probabilities, LEAST, 1))
-        rows, classes = logs.shape
-        hit = np.eye(classes)[truth]
+        hit = np.eye(logs.shape[1])[truth]
+        values = np.r_[1.0, np.zeros(logs.shape[1] - 1)]
+        loss = _loss(values, logs, hit)
+        for _ in range(_MOST_STEPS):
+            step = _newton(values, logs, hit)
+            moved = (values - step * 0.5**halvings for halvings in range(_MOST_HALVINGS))
+            tried = (np.r_[np.clip(each[0], *_SLOPES), each[1:]] for each in moved)
+            found = next(((each, new) for each in tried if (new := _loss(each, logs, hit)) < loss), None)
+            if found is None:
+                break
+            settled = loss - found[1] < _SETTLED
+            values, loss = found
+            if settled:
+                break
+        return cls(float(values[0]), (0.0, *values[1:].tolist()))
 
-        def loss(values: Array) -> tuple[float, Array]:
-            raised = values[0] * logs + np.r_[0.0, values[1:]]
-            raised -= raised.max(axis=1, keepdims=True)
-            sums = np.log(np.exp(raised).sum(axis=1))
-            miss = np.exp(raised - sums[:, None]) - hit
-            value = float((sums - raised[np.arange(rows), truth]).mean() + _RIDGE * (values[1:] ** 2).sum())
-            slopes = np.r_[(miss * logs).sum() / rows, miss[:, 1:].mean(axis=0) + 2 * _RIDGE * values[1:]]
-            return value, slopes
 
-        start = np.r_[1.0, np.zeros(classes - 1)]
-        bounds: Sequence[tuple[float | None, float | None]] = [_SLOPES, *[(None, None)] * (classes - 1)]
-        found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
-        return cls(float(found[0]), (0.0, *(float(offset) for offset in found[1:])))
+def _softmax(raised: Array) -> Array:
+    powers = np.exp(raised - raised.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def _loss(values: Array, logs: Array, hit: Array) -> float:
+    raised = values[0] * logs + np.r_[0.0, values[1:]]
+    raised -= raised.max(axis=1, keepdims=True)
+    losses = np.log(np.exp(raised).sum(axis=1)) - (raised * hit).sum(axis=1)
+    return float(losses.mean() + _RIDGE * (values[1:] ** 2).sum())
+
+
+def _newton(values: Array, logs: Array, hit: Array) -> Array:
+    """The step to the least of the loss, were it a parabola; a slope that would leave its bounds stays where it is."""
+    rows, classes = logs.shape
+    shares = _softmax(values[0] * logs + np.r_[0.0, values[1:]])
+    miss, others = shares - hit, shares[:, 1:]
+    centred = shares * (logs - (shares * logs).sum(axis=1, keepdims=True))
+    gradient = np.r_[(miss * logs).sum() / rows, miss[:, 1:].mean(axis=0) + 2 * _RIDGE * values[1:]]
+    curvature = np.empty((classes, classes))
+    curvature[0, 0] = (centred * logs).sum() / rows + _TINY
+    curvature[0, 1:] = curvature[1:, 0] = centred[:, 1:].mean(axis=0)
+    curvature[1:, 1:] = np.diag(others.mean(axis=0) + 2 * _RIDGE) - others.T @ others / rows
+    step = np.linalg.solve(curvature, gradient)
+    if _SLOPES[0] <= values[0] - step[0] <= _SLOPES[1] or values[0] not in _SLOPES:
+        return np.asarray(step)
+    return np.r_[0.0, np.linalg.solve(curvature[1:, 1:], gradient[1:])]
 
 
 @dataclass(frozen=True)
