@@ -286,11 +286,12 @@ def test_a_feature_that_almost_does_warns_and_the_warning_is_a_reason() -> None:
     promoted, reasons = decide([check], None)
     assert promoted
     assert reasons[-1] == "column 'arrival' tells (AUC 0.97)"
+    assert check.inputs == {"suspects": {"arrival": 0.97}, "allowed": []}
     assert leakage([], Gate()).warns is False
 
 
 def slice_of(name: str, surely: float) -> Slice:
-    return Slice(name, 300, 0.6, 0.7, surely + 0.1, surely, 0.01)
+    return Slice(name, 300, 0.6, 0.7, surely + 0.1, surely, 0.01, 0.25, 2.5)
 
 
 def test_a_slice_rejects_only_beyond_the_margin_at_its_favourable_end() -> None:
@@ -300,6 +301,7 @@ def test_a_slice_rejects_only_beyond_the_margin_at_its_favourable_end() -> None:
     failed = worst_slice([slice_of("plan is 'a'", 0.3)], 2, Gate())
     assert not failed.passed
     assert "it is worse than version 2 where plan is 'a' (300 rows): 0.6 against 0.7, a loss of 40%" in failed.sentence
+    assert failed.inputs["name"] == "plan is 'a'"
     assert worst_slice([], 2, Gate()).passed
 
 

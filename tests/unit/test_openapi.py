@@ -56,8 +56,9 @@ def test_names_that_no_model_has_are_refused_by_the_description_as_by_the_endpoi
         if "{model}" not in path:
             continue
         (schema,) = [each["schema"] for each in item["parameters"] if each["name"] == "model"]
-        allowed = Draft202012Validator(schema).is_valid
-        assert [name for name in ("demo", "a-1_b", "Demo", "é", "-", "x" * 41) if allowed(name)] == ["demo", "a-1_b"]
+        valid = Draft202012Validator(schema).is_valid
+        assert all(map(valid, ("demo", "a-1_b")))
+        assert not any(map(valid, ("Demo", "é", "-", "x" * 41)))
         for method in {"get", "post"} & set(item):
             response = alone.call(method.upper(), path.replace("{model}", "Demo").replace("{version}", "3"), {})
             assert response.status == 400

@@ -86,6 +86,13 @@ def test_a_slice_that_the_candidate_lost_is_the_worst_one() -> None:
     assert found[1].surely_lost < 0.5
 
 
+def test_what_a_slice_lost_can_be_computed_again_from_what_is_told_of_it() -> None:
+    lost = np.where(MATRIX[:, 0] == 1, 0.0, 2.0)
+    for one in compare(AUC, masks(), TRUTH, answers(lost, 1), answers(2.0, 2), DUMMY, confidence=0.975):
+        assert one.lost == pytest.approx((one.champion - one.candidate) / one.earned)
+        assert one.surely_lost == pytest.approx(one.lost - one.z * one.standard_error / one.earned)
+
+
 def test_noise_is_no_loss() -> None:
     worst = [
         compare(AUC, masks(), TRUTH, answers(2.0, 2 * seed), answers(2.0, 2 * seed + 1), DUMMY, confidence=0.975)[0]

@@ -39,11 +39,16 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
     manifest = stores.models.get_json(f"{prefix}manifest.json")
     evaluation = stores.models.get_json(f"{prefix}evaluation.json")
     spec, schema = parse_spec(manifest["spec"]), Schema.from_json(manifest["schema"])
-    reference = _reference(prefix, spec, stores)
     start, end = _window(request.window, spec, now)
 
-    # A version of before there were estimates has no such table, and monitor may not ask whether it is there.
-    table = stores.models.get_json(f"{prefix}estimate.json") if "estimate.json" in manifest["digests"] else None
+    def made(name: str) -> Document | None:
+        """What a version of before there was such a file lacks; monitor may not ask whether it is there."""
+        found: Document | None = stores.models.get_json(f"{prefix}{name}") if name in manifest["digests"] else None
+        return found
+
+    table = made("estimate.json")
+    features = stores.models.get_json(f"{prefix}profile.json")
+    reference = Reference.from_json(features, made("reference.json")).without(spec.capture.drop)
     version = Version(request.model, champion.version, schema, spec, evaluation, table)
     before = look_back(version, start, stores, now)
     reader = WindowReader(Captures(stores.captures), request.model, champion.version, schema)
@@ -97,12 +102,6 @@ def _past(model: str, champion: Champion, check: str, since: datetime, stores: S
     """Earlier checks of this champion, as far back as persistence looks; a repeated check is not its own past."""
     items = stores.registry.checks(model, since=since.isoformat())
     return [item for item in items if item["version"] == champion.version and item["check"] != check]
-
-
-def _reference(prefix: str, spec: ModelSpec, stores: Stores) -> Reference:
-    features = stores.models.get_json(f"{prefix}profile.json")
-    reference = Reference.from_json(features, stores.models.find_json(f"{prefix}reference.json"))
-    return reference.without(spec.capture.drop)
 
 
 def _window(window: Window | None, spec: ModelSpec, now: datetime) -> tuple[datetime, datetime]:

@@ -209,7 +209,10 @@ def leakage(leaks: Sequence[Leak], gate: Gate) -> Check:
             ": exclude what is known only after the fact, or add it to gate.allowed_leaks in the spec if it is right"
         )
     score = max((leak.score for leak in told), default=None)
-    return Check("leakage", not certain, score, CERTAIN, sentence, warns=bool(leaks) and not certain)
+    return Check(
+        "leakage", not certain, score, CERTAIN, sentence, warns=bool(leaks) and not certain,
+        inputs={"suspects": {leak.column: leak.score for leak in leaks}, "allowed": list(gate.allowed_leaks)},
+    )  # fmt: skip
 
 
 def worst_slice(slices: Sequence[Slice], version: int, gate: Gate) -> Check:
@@ -230,7 +233,7 @@ def worst_slice(slices: Sequence[Slice], version: int, gate: Gate) -> Check:
             f"it is worse than version {version} where {where}: {found}, a loss of {worst.lost:.0%} of what that "
         )
         sentence += f"one earned, and surely of {worst.surely_lost:.0%}; at most {threshold:.0%} may be lost in a slice"
-    return Check("worst_slice", passed, worst.surely_lost, threshold, sentence)
+    return Check("worst_slice", passed, worst.surely_lost, threshold, sentence, inputs=worst.to_json())
 
 
 def better_than_champion(

@@ -37,8 +37,8 @@ Mask = npt.NDArray[np.bool_]
 @dataclass(frozen=True)
 class Slice:
     """`lost`: what the champion's gain exceeds the candidate's by, as a share of what the champion earns over a model
-    without features on all rows; `surely_lost` the favourable end of its one-sided interval, corrected for the number
-    of slices."""
+    without features on all rows, `earned`; `surely_lost` = lost - z * standard_error / earned, the favourable end of a
+    one-sided interval, with z corrected for the number of slices."""
 
     name: str
     rows: int
@@ -47,6 +47,8 @@ class Slice:
     lost: float
     surely_lost: float
     standard_error: float
+    earned: float
+    z: float
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -77,9 +79,8 @@ def compare(
         )  # fmt: skip
         if math.isfinite(result.standard_error) and (result.rarest is None or result.rarest >= FEWEST_OF_CLASS):
             lost, surely = (-gap / earned for gap in (result.difference, result.difference + z * result.standard_error))
-            found.append(
-                Slice(name, result.rows, result.candidate, result.champion, lost, surely, result.standard_error)
-            )
+            told = result.candidate, result.champion, lost, surely, result.standard_error
+            found.append(Slice(name, result.rows, *told, earned, z))
     return sorted(found, key=lambda one: -one.surely_lost)
 
 
