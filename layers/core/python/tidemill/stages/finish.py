@@ -113,7 +113,7 @@ def _newton(values: Array, logs: Array, hit: Array) -> Array:
     step = np.linalg.solve(curvature, gradient)
     if _SLOPES[0] <= values[0] - step[0] <= _SLOPES[1] or values[0] not in _SLOPES:
         return np.asarray(step)
-    return np.r_[0.0, np.linalg.solve(curvature[1:, 1:], gradient[1:])]
+    return np.asarray(np.r_[0.0, np.linalg.solve(curvature[1:, 1:], gradient[1:])])
 
 
 @dataclass(frozen=True)
