@@ -1,11 +1,16 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.cloud import Cloud
 from tests.cloud import cloud as make_cloud
 from tests.tables import SPEC, csv, trips
 from tidemill.aws.stores import Notices
+
+# How long an example takes says more of the machine than of what is tested.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture

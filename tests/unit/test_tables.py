@@ -513,6 +513,14 @@ DIALECTS = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.parametrize("piece", [60, 8_000_000])
+def test_a_byte_order_mark_within_a_file_is_a_cells_own(monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
+    monkeypatch.setattr(text, "PIECE", piece)
+    lines = [f"{'a' * 24},{'b' * 24}", *["\ufeff,x"] * 40]
+    found = cells(opened("\n".join(lines).encode()))
+    assert next(iter(found.values())) == ["\ufeff"] * 40
+
+
 @settings(
     max_examples=250, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

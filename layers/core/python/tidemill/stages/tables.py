@@ -4,6 +4,7 @@
 number of threads may do it at once.
 """
 
+import codecs
 import csv
 import io
 import json
@@ -260,10 +261,12 @@ class _CsvTable:
             misshapen.append(row)
             return "skip"
 
+        # The reader drops a byte order mark from the beginning, where in the middle of a file it is a cell's own.
+        data = codecs.BOM_UTF8 + block.data if block.data.startswith(codecs.BOM_UTF8) else block.data
         return pyarrow.csv.read_csv(
-            pa.BufferReader(block.data),
+            pa.BufferReader(data),
             # One thread: only then does a row that is skipped know its number.
-            pyarrow.csv.ReadOptions(use_threads=False, block_size=len(block.data) + 1, column_names=list(self.names)),
+            pyarrow.csv.ReadOptions(use_threads=False, block_size=len(data) + 1, column_names=list(self.names)),
             pyarrow.csv.ParseOptions(
                 delimiter=self._delimiter, newlines_in_values=b'"' in block.data, invalid_row_handler=skip
             ),
