@@ -11,7 +11,7 @@ import pytest
 
 from tests.cloud import Cloud
 from tests.cloud import cloud as make_cloud
-from tests.integration.test_monitoring import MONITORED, check, label, predict, wait_for_retrain
+from tests.integration.test_monitoring import MONITORED, check, label, predict
 from tests.tables import csv, trips
 from tidemill.flows.captures import Captures
 from tidemill_cli.cloud import Target
@@ -60,14 +60,13 @@ def test_a_check_does_not_take_it_for_values_that_are_gone(serving: Cloud) -> No
     assert '"wind"' not in json.dumps(report)
 
 
-def test_a_retrain_does_not_learn_from_rows_that_lack_it(serving: Cloud) -> None:
+def test_labels_of_rows_that_lack_it_are_nothing_to_learn_from(serving: Cloud) -> None:
     frame = trips(3_000, seed=8, flipped=True, start=50_000)
     predict(serving, frame)
     label(serving, frame)
-    assert check(serving)["action"] == "retrain"
-    run = wait_for_retrain(serving)
-    assert run["status"] != "failed", run
-    assert len(serving.stores.registry.partitions("trips")) == 1
+    found = check(serving)
+    assert found["action"] == "note"
+    assert "nothing new to learn from" in found["reason"]
 
 
 def test_a_name_that_is_no_column_is_warned_of(serving: Cloud, tmp_path: Path) -> None:

@@ -475,7 +475,7 @@ def test_windows_since_the_last_check_are_made_up_for_the_oldest_first(command: 
 
 def test_a_retrain_is_ordered_with_a_reason_and_waited_for(command: Command) -> None:
     code, document = command("retrain", "trips", "--reason", "newer code", "--wait")
-    assert code == 0
+    assert code == 0, document
     assert document["status"] in ("promoted", "rejected")
     run = command.cloud.stores.registry.run("trips", document["run"])
     assert run["source"].startswith("by hand of arn:aws:")
