@@ -22,7 +22,7 @@ STEPS: Sequence[tuple[str, Sequence[str]]] = (
     ("unit", [*AT_ONCE, "tests/unit"]),
     ("integration", [*AT_ONCE, "tests/integration"]),
     ("fuzz", [*AT_ONCE, "tests/fuzz"]),
-    ("statemachines", [*PYTEST, "tests/statemachines"]),
+    ("statemachines", [*AT_ONCE, "tests/statemachines"]),
     ("infra", [*AT_ONCE, "tests/infra"]),
     ("e2e", [*PYTEST, "tests/e2e"]),
 )
