@@ -7,14 +7,13 @@ import json
 import os
 import resource
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 from tests.bench import quiet
-from tidemill.aws.objects import Objects
+from tests.bench.folder import objects
 from tidemill.flows.captures import Captures
 from tidemill.flows.window import WindowReader
 from tidemill.schema import Schema
@@ -26,29 +25,9 @@ START, DAY = datetime(2026, 7, 1, tzinfo=UTC), timedelta(days=1)
 MODEL = "bench"
 
 
-class Bucket(Objects):
-    """A folder for a bucket."""
-
-    def get(self, key: str, version_id: str = "") -> bytes:
-        return Path(self.bucket, key).read_bytes()
-
-    def put(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
-        path = Path(self.bucket, key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-
-    def keys(self, prefix: str, start_after: str = "") -> Iterator[str]:
-        names = sorted(str(path.relative_to(self.bucket)) for path in Path(self.bucket, prefix).rglob("*.jsonl"))
-        yield from (name for name in names if name > start_after)
-
-
-def bucket(folder: Path) -> Bucket:
-    return Bucket(cast("Any", None), str(folder))
-
-
 def check(folder: Path, of: str) -> dict[str, Any]:
     now = partial(quiet.seconds, len(os.sched_getaffinity(0)))
-    begun, store = now(), bucket(folder)
+    begun, store = now(), objects(folder)
     reference = Reference.from_json(store.get_json(f"{of}/profile.json"), store.get_json(f"{of}/reference.json"))
     reader = WindowReader(Captures(store), MODEL, 1, Schema.from_json(store.get_json("schema.json")))
     window = reader.read(START, START + DAY, reference, ())

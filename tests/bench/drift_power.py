@@ -6,26 +6,22 @@ check counts of rows, which `tests/unit/test_drift.py` shows to be the same to e
 (Clopper-Pearson) 95 % intervals.
 """
 
-import argparse
 import json
 import os
 import subprocess
-import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import product
-from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from tests.bench.gate import WORKERS, added, interval, line, shown
 from tests.bench.pinned import environment
+from tests.bench.simulated import Simulation, added, interval, line, main, shown
 from tests.bench.worlds import World, matrix
 from tidemill.profile import Profile
 from tidemill.schema import Levels
@@ -46,14 +42,10 @@ AS_ROWS = 1_000
 """Larger windows are drawn as counts."""
 PROMISE, POWER = 0.01, 0.95
 WINDOWS = 3
-CHUNK = 25
 PEER_WINDOWS, PEER_SECONDS = 100, 30.0
 PINNED = Path(__file__).with_name("drift.txt")
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
-
-Counts = TypeVar("Counts", bound=tuple[int, ...])
-Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
@@ -250,22 +242,8 @@ def judge_by_peer(python: Path, folder: Path, seconds: float) -> dict[str, Any]:
     return answer
 
 
-@dataclass
-class Bench:
-    """Spreads trials over the cores, and keeps count of claims that fail."""
-
-    pool: ProcessPoolExecutor
-    trials: int
-    failed: int = field(default=0, init=False)
-
-    def start(self, work: Callable[[Row, int, int], Counts], row: Row, trials: int) -> Callable[[], Counts]:
-        sizes = [min(CHUNK, trials - start) for start in range(0, trials, CHUNK)]
-        chunks: list[Future[Counts]] = [self.pool.submit(work, row, chunk, size) for chunk, size in enumerate(sizes)]
-        return lambda: added([chunk.result() for chunk in chunks])
-
-    def claim(self, sentence: str, *broken: str) -> None:
-        self.failed += bool(broken)
-        print(f"{'FAILED' if broken else 'holds'}: {sentence}{'; but ' + ', '.join(broken) if broken else ''}")
+class Bench(Simulation):
+    chunk = 25
 
     def clean(self) -> None:
         print("\nClean windows, in % of references (95 % interval); three windows share one\n")
@@ -369,21 +347,5 @@ PARTS: Mapping[str, Callable[[Bench], None]] = {
 }
 
 
-def main(trials: int, parts: Sequence[str]) -> int:
-    begun = time.perf_counter()
-    os.environ.update(WORKERS)
-    with ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=draw_nothing) as pool:
-        bench = Bench(pool, trials)
-        for part in parts:
-            PARTS[part](bench)
-    minutes = (time.perf_counter() - begun) / 60
-    print(f"\n{f'{bench.failed} claims FAILED' if bench.failed else 'Every claim holds'} ({minutes:.1f} minutes).")
-    return 1 if bench.failed else 0
-
-
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--trials", type=int, default=1_000, help="references a cell; 100 for a quick look")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
-    options = parser.parse_args()
-    sys.exit(main(options.trials, options.parts))
+    main(Bench, PARTS, draw_nothing, __doc__ or "", "references a cell")

@@ -18,10 +18,11 @@ from typing import Any, cast
 
 import numpy as np
 
-from tests.bench.drift_check import MODEL, START, bucket
+from tests.bench.drift_check import MODEL, START
 from tests.bench.drift_power import PINNED, judge_by_peer, save
-from tests.bench.gate import line
+from tests.bench.folder import objects
 from tests.bench.pinned import environment
+from tests.bench.simulated import line
 from tests.bench.worlds import Category, Number, World, matrix
 from tidemill.flows.captures import Captures
 from tidemill.schema import Column, Schema
@@ -50,7 +51,7 @@ def schema() -> Schema:
 def capture(folder: Path, rows: int) -> int:
     """A day's predictions, as the function behind the endpoint's log keeps them; bytes."""
     rng = np.random.default_rng(SEED)
-    captures = Captures(bucket(folder))
+    captures = Captures(objects(folder))
     for minute in range(MINUTES):
         count = (minute + 1) * rows // MINUTES - minute * rows // MINUTES
         columns = {}
@@ -82,7 +83,7 @@ def train(folder: Path, rows: int) -> None:
     answers = answer_columns(schema(), np.column_stack([1 - share, share]), (share >= 0.5).astype(np.int64))
     together = learn_together(matrix(columns), np.ones(rows, dtype=np.bool_), schema(), (), ())
     reference = Reference(WORLD.profile(columns), profile_answers(answers), together)
-    store = bucket(folder)
+    store = objects(folder)
     store.put_json(f"{rows}/profile.json", reference.features.to_json())
     store.put_json(f"{rows}/reference.json", reference.to_json())
     save(folder / f"{rows}.npz", columns)
@@ -99,7 +100,7 @@ def main(rows: int) -> int:
     with TemporaryDirectory() as name:
         folder, peer = Path(name), Path(name, "peer")
         size = capture(folder, rows)
-        bucket(folder).put_json("schema.json", schema().to_json())
+        objects(folder).put_json("schema.json", schema().to_json())
         peer.mkdir()
         save(peer / "window-0.npz", WORLD.draw(np.random.default_rng(SEED), rows))
         print(f"{rows:,} captured rows of {len(WORLD.laws)} columns, {size / 1e6:,.0f} MB of JSON lines\n")

@@ -17,8 +17,8 @@ from multiprocessing import get_context
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import beta
 
+from tests.bench.simulated import shown
 from tidemill.stages.estimate import estimate, learn
 from tidemill.stages.metrics import METRICS, as_judged, dummy_prediction
 
@@ -107,14 +107,6 @@ def judge_some(cell: Cell, first: int, trials: int) -> Found:
     return sum((judge(cell, [SEED, *place, trial]) for trial in range(first, first + trials)), Found())
 
 
-def share(hits: int, of: int) -> str:
-    if not of:
-        return "-"
-    low = beta.ppf(0.025, hits, of - hits + 1) if hits else 0.0
-    high = beta.ppf(0.975, hits + 1, of - hits) if hits < of else 1.0
-    return f"{100 * hits / of:.1f} ({100 * low:.1f}–{100 * high:.1f})"
-
-
 def main(trials: int, metrics: Sequence[str]) -> int:
     begun = time.monotonic()
     cells = [
@@ -140,14 +132,14 @@ def main(trials: int, metrics: Sequence[str]) -> int:
                 found = sum((one.result() for one in rows[cell]), Found())
                 totals[change] += found
                 mean = f"{found.error / found.estimated:.3g}" if found.estimated else "-"
-                within, drops = share(found.covered, found.estimated), share(found.drops, trials)
+                within, drops = shown(found.covered, found.estimated), shown(found.drops, trials)
                 sizes = f"{cell.held_out:,}, {cell.window:,}"
                 line = (cell.metric, sizes, f"{found.estimated:,} of {trials:,}", within, mean, drops)
                 print(f"| {' | '.join(line)} |", flush=True)
     quiet = totals["none"]
     windows = trials * sum(cell.change == "none" for cell in cells)
     print(
-        f"\nWithout a change: within 95 % {share(quiet.covered, quiet.estimated)}, drop {share(quiet.drops, windows)}"
+        f"\nWithout a change: within 95 % {shown(quiet.covered, quiet.estimated)}, drop {shown(quiet.drops, windows)}"
     )
     print(f"{time.monotonic() - begun:.0f} s")
     return int(quiet.drops >= 0.01 * windows)

@@ -7,24 +7,19 @@ What decides a comparison is its difference against z standard errors. Most diff
 estimate of the error: the gate judges all the others, and some of the clear ones to see that nothing else comes out.
 """
 
-import argparse
 import math
-import os
-import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import product
-from multiprocessing import get_context
 from statistics import NormalDist
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import beta, t
+from scipy.stats import t
 from sklearn.model_selection import RepeatedStratifiedKFold
 
+from tests.bench.simulated import Simulation, added, interval, line, main, shown
 from tidemill.spec import Gate
 from tidemill.stages import attempts, bootstrap, gate
 from tidemill.stages.attempts import Sketch
@@ -47,16 +42,10 @@ DOUBT, DOUBT_OF_ONE = 0.05, 6.0
 that falls with the positives."""
 CHECKED = 3
 """Of each row's comparisons, these are judged by the gate in any case, to see that the verdict is the same."""
-CHUNK = 50
 PRACTICALLY_NEVER = 0.005
 POWER = 0.8
-# glibc gives freed memory back at once, and each array of 10,000 rows then faults its pages in anew: twice the time.
-WORKERS = {"MALLOC_TRIM_THRESHOLD_": "268435456", "MALLOC_TOP_PAD_": "67108864", "OPENBLAS_NUM_THREADS": "1"}
-
 Array = npt.NDArray[np.float64]
 Redraws = Callable[[int, int, int, npt.ArrayLike | None], Iterator[npt.NDArray[Any]]]
-Counts = TypeVar("Counts", bound=tuple[int, ...])
-Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
@@ -78,12 +67,6 @@ class Gap(NamedTuple):
 
     def wins(self, confidence: float) -> bool:
         return self.difference > NormalDist().inv_cdf(confidence) * self.error
-
-
-def added(parts: Sequence[Counts]) -> Counts:
-    kind: Any = type(parts[0])
-    total: Counts = kind(*map(sum, zip(*parts, strict=True)))
-    return total
 
 
 class Tally(NamedTuple):
@@ -319,23 +302,7 @@ def keep_redraws() -> None:
     vars(bootstrap)["_redraws"] = once(bootstrap._redraws)
 
 
-class Bench:
-    """Spreads trials over the cores, and keeps count of claims that fail."""
-
-    def __init__(self, pool: ProcessPoolExecutor, trials: int) -> None:
-        self.pool, self.trials, self.failed = pool, trials, 0
-
-    def start(self, work: Callable[[Row, int, int], Counts], row: Row) -> Callable[[], Counts]:
-        sizes = [min(CHUNK, self.trials - start) for start in range(0, self.trials, CHUNK)]
-        chunks = [self.pool.submit(work, row, chunk, size) for chunk, size in enumerate(sizes)]
-        return lambda: added([chunk.result() for chunk in chunks])
-
-    def claim(self, sentence: str, *broken: str) -> None:
-        self.failed += bool(broken)
-        print(
-            f"{'FAILED' if broken else 'holds'}: {sentence}{'; but ' + ', '.join(broken) if broken else ''}", flush=True
-        )
-
+class Bench(Simulation):
     def comparisons(self, metric: str, shares: Sequence[float]) -> None:
         print(f"\n{metric}; the champion's AUC is {CHAMPION}. Promoted, in % (95 % interval)\n")
         heads = ["rows", "positives", "correlation", "0.73", "0.75", "alone", "plain ≥", "0.77"]
@@ -430,29 +397,13 @@ class Bench:
         self.claim(f"on small tables noise beats a model without features in {ERROR:.1%} or fewer", *beaten)
 
 
-def line(*cells: str) -> None:
-    print(f"| {' | '.join(cells)} |", flush=True)
-
-
 def named(row: tuple[int, float, float]) -> str:
     return f"{row[0]:,} rows, {row[1]:.0%} positives, correlation {row[2]}:"
-
-
-def interval(hits: int, trials: int) -> tuple[float, float]:
-    """Clopper & Pearson 1934, at 95 %."""
-    low = float(beta.ppf(0.025, hits, trials - hits + 1)) if hits else 0.0
-    high = float(beta.ppf(0.975, hits + 1, trials - hits)) if hits < trials else 1.0
-    return low, high
 
 
 def above(hits: int, trials: int) -> bool:
     """Surely more often than the stated error."""
     return interval(hits, trials)[0] > ERROR
-
-
-def shown(hits: int, trials: int) -> str:
-    low, high = interval(hits, trials)
-    return f"{100 * hits / trials:.1f} ({100 * low:.1f}–{100 * high:.1f})"
 
 
 PARTS: Mapping[str, Callable[[Bench], None]] = {
@@ -463,21 +414,5 @@ PARTS: Mapping[str, Callable[[Bench], None]] = {
 }
 
 
-def main(trials: int, parts: Sequence[str]) -> int:
-    begun = time.perf_counter()
-    os.environ.update(WORKERS)
-    with ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=keep_redraws) as pool:
-        bench = Bench(pool, trials)
-        for part in parts:
-            PARTS[part](bench)
-    minutes = (time.perf_counter() - begun) / 60
-    print(f"\n{f'{bench.failed} claims FAILED' if bench.failed else 'Every claim holds'} ({minutes:.1f} minutes).")
-    return 1 if bench.failed else 0
-
-
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--trials", type=int, default=1_000, help="comparisons a row; 100 for a quick look")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
-    options = parser.parse_args()
-    sys.exit(main(options.trials, options.parts))
+    main(Bench, PARTS, keep_redraws, __doc__ or "", "comparisons a row")

@@ -8,9 +8,9 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
+from tests.bench.folder import objects
 from tidemill.aws import datasets
 from tidemill.aws.datasets import StoredDataset
-from tidemill.aws.objects import Objects
 from tidemill.aws.paths import dataset_prefix, partition_prefix
 from tidemill.aws.stores import Stores
 from tidemill.contracts import Candidate, TrainRequest
@@ -25,26 +25,10 @@ FUNCTION_SECONDS = 900.0
 MODEL, DATASET, _CONTENT = "bench", "data", "only"
 
 
-class Folder(Objects):
-    """A folder for a bucket."""
-
-    def get(self, key: str, version_id: str = "") -> bytes:
-        return Path(self.bucket, key).read_bytes()
-
-    def put(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
-        path = Path(self.bucket, key)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-
-
 @dataclass(frozen=True)
 class _NoChampion:
     def champion(self, model: str) -> None:
         return None
-
-
-def objects(folder: Path) -> Objects:
-    return Folder(cast("Any", None), str(folder))
 
 
 def prepare(upload: Path, spec: str, folder: Path) -> None:

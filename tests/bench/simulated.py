@@ -1,0 +1,88 @@
+"""What benches of simulated trials share: trials spread over the cores, claims that are counted, shares with exact
+intervals, and tables in Markdown."""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Any, TypeVar
+
+from scipy.stats import beta
+
+# glibc gives freed memory back at once, and each array of 10,000 rows then faults its pages in anew: twice the time.
+WORKERS = {"MALLOC_TRIM_THRESHOLD_": "268435456", "MALLOC_TOP_PAD_": "67108864", "OPENBLAS_NUM_THREADS": "1"}
+
+Counts = TypeVar("Counts", bound=tuple[int, ...])
+Row = TypeVar("Row")
+Made = TypeVar("Made", bound="Simulation")
+
+
+class Simulation:
+    """Spreads trials over the cores, `chunk` of them at a time, and keeps count of claims that fail."""
+
+    chunk = 50
+
+    def __init__(self, pool: ProcessPoolExecutor, trials: int) -> None:
+        self.pool, self.trials, self.failed = pool, trials, 0
+
+    def start(
+        self, work: Callable[[Row, int, int], Counts], row: Row, trials: int | None = None
+    ) -> Callable[[], Counts]:
+        """`work` takes the row, the chunk's number, which seeds it, and how many trials it has."""
+        trials = self.trials if trials is None else trials
+        sizes = [min(self.chunk, trials - start) for start in range(0, trials, self.chunk)]
+        chunks = [self.pool.submit(work, row, chunk, size) for chunk, size in enumerate(sizes)]
+        return lambda: added([chunk.result() for chunk in chunks])
+
+    def claim(self, sentence: str, *broken: str) -> None:
+        self.failed += bool(broken)
+        print(
+            f"{'FAILED' if broken else 'holds'}: {sentence}{'; but ' + ', '.join(broken) if broken else ''}", flush=True
+        )
+
+
+def added(parts: Sequence[Counts]) -> Counts:
+    kind: Any = type(parts[0])
+    total: Counts = kind(*map(sum, zip(*parts, strict=True)))
+    return total
+
+
+def line(*cells: str) -> None:
+    print(f"| {' | '.join(cells)} |", flush=True)
+
+
+def interval(hits: int, trials: int) -> tuple[float, float]:
+    """Clopper & Pearson 1934, at 95 %."""
+    low = float(beta.ppf(0.025, hits, trials - hits + 1)) if hits else 0.0
+    high = float(beta.ppf(0.975, hits + 1, trials - hits)) if hits < trials else 1.0
+    return low, high
+
+
+def shown(hits: int, trials: int) -> str:
+    """In %."""
+    if not trials:
+        return "-"
+    low, high = interval(hits, trials)
+    return f"{100 * hits / trials:.1f} ({100 * low:.1f}–{100 * high:.1f})"
+
+
+def main(
+    kind: type[Made], parts: Mapping[str, Callable[[Made], None]], begin: Callable[[], None], about: str, trials: str
+) -> None:
+    """Ends with a verdict and its exit code. `begin` is called in each process, `trials` says what one is."""
+    parser = argparse.ArgumentParser(description=about.splitlines()[0])
+    parser.add_argument("--trials", type=int, default=1_000, help=f"{trials}; 100 for a quick look")
+    parser.add_argument("--parts", nargs="+", choices=parts, default=list(parts))
+    options = parser.parse_args()
+    begun = time.perf_counter()
+    os.environ.update(WORKERS)
+    with ProcessPoolExecutor(mp_context=get_context("spawn"), initializer=begin) as pool:
+        bench = kind(pool, options.trials)
+        for part in options.parts:
+            parts[part](bench)
+    minutes = (time.perf_counter() - begun) / 60
+    print(f"\n{f'{bench.failed} claims FAILED' if bench.failed else 'Every claim holds'} ({minutes:.1f} minutes).")
+    sys.exit(1 if bench.failed else 0)
