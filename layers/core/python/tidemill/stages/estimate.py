@@ -17,10 +17,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from tidemill.stages.finish import LEAST, Sigmoid
+from tidemill.stages.finish import LEAST, SLOPES, Sigmoid, curvature
 from tidemill.stages.metrics import Bound, Metric, as_judged, or_nan, or_none
 from tidemill.stages.npy import spread
-from tidemill.stages.performance import CONFIDENCE, FLOOR
+from tidemill.stages.performance import CONFIDENCE, FLOOR, is_drop, lost
 
 SEED = 17
 REPLICATES = 200
@@ -34,7 +34,6 @@ _ROWS = 20_000
 _CELLS = 80_000
 _KEPT = 5_000
 _STRATA, _ROWS_OF_STRATUM = 40, 50
-_RIDGE = 1e-3
 
 Array = npt.NDArray[np.float64]
 Table = Mapping[str, Any]
@@ -102,7 +101,7 @@ def _learn_sigmoid(metric: Metric, truth: Any, answers: Array, threshold: float 
     for _ in range(REPLICATES):
         weights = np.bincount(rng.integers(0, rows, rows), minlength=rows).astype(np.float64)
         moved = np.r_[fitted.slope, fitted.offsets[1:]] + (weights - 1) @ steps
-        sigmoid = Sigmoid(float(np.clip(moved[0], 0.05, 20)), (0.0, *moved[1:].tolist()))
+        sigmoid = Sigmoid(float(np.clip(moved[0], *SLOPES)), (0.0, *moved[1:].tolist()))
         sigmoids.append([sigmoid.slope, *sigmoid.offsets])
         values.append(expected(sigmoid(answers), weights))
         gaps.append(values[-1] - measured(weights))
@@ -121,18 +120,10 @@ def _learn_sigmoid(metric: Metric, truth: Any, answers: Array, threshold: float 
 
 def _newton_steps(sigmoid: Sigmoid, answers: Array, truth: Any) -> Array:
     """(rows, parameters): by how much the fit moves for one more of each row."""
-    logs = np.log(np.clip(answers, LEAST, 1))
-    shares = sigmoid(answers)
-    rows, classes = logs.shape
-    turned = np.concatenate(
-        [logs[:, :, None], np.broadcast_to(np.eye(classes)[:, 1:], (rows, classes, classes - 1))], 2
-    )
-    miss = shares - np.eye(classes)[truth]
-    gradients = np.einsum("nk,nkp->np", miss, turned)
-    centred = turned - np.einsum("nk,nkp->np", shares, turned)[:, None, :]
-    curvature = np.einsum("nk,nkp,nkq->pq", shares, centred, centred)
-    curvature[1:, 1:] += 2 * _RIDGE * rows * np.eye(classes - 1)
-    return -np.linalg.solve(curvature + 1e-9 * np.eye(classes), gradients.T).T
+    logs, shares = np.log(np.clip(answers, LEAST, 1)), sigmoid(answers)
+    miss = shares - np.eye(shares.shape[1])[truth]
+    gradients = np.column_stack([(miss * logs).sum(axis=1), miss[:, 1:]])
+    return -np.linalg.solve(len(logs) * curvature(logs, shares), gradients.T).T
 
 
 @dataclass(frozen=True)
@@ -295,19 +286,20 @@ def _judged(table: Table, metric: Metric, draws: _Draws, begun: Estimate, dummy:
         why = f"the answers do not tell the {metric.name} of the held-out rows"
         return replace(begun, status="not_estimated", sentence=why)
     rng = np.random.default_rng(SEED)
-    lost = _lost(metric, held_out, value, without, dummy)
-    error = float(np.std([_lost(metric, *draws.expected(rng), dummy) for _ in range(REPLICATES)], ddof=1))
+    loss = lost(metric, held_out, dummy, value, without)
+    redrawn = (draws.expected(rng) for _ in range(REPLICATES))
+    error = float(np.std([lost(metric, before, dummy, *now) for before, *now in redrawn], ddof=1))
     low, high = np.quantile([draws.measured(rng) for _ in range(REPLICATES)], [0.025, 0.975])
-    if not all(map(math.isfinite, (lost, error, low, high))):
+    if not all(map(math.isfinite, (loss, error, low, high))):
         why = f"{metric.name} cannot be estimated on the {begun.rows:,} predictions of this window"
         return replace(begun, status="not_estimated", sentence=why)
-    dropped = lost > NormalDist().inv_cdf(CONFIDENCE) * error and lost / earned >= FLOOR
+    dropped = is_drop(loss, error, earned)
     sentence = (
         f"without labels {metric.name} is estimated at {value:.4g} ({low:.4g} to {high:.4g}) on {begun.rows:,} "
         f"predictions; the same estimate of held-out rows is {held_out:.4g}"
     )
     if dropped:
-        sentence += f": {lost / earned:.0%} of what it had learned is lost, if only the rows have changed"
+        sentence += f": {loss / earned:.0%} of what it had learned is lost, if only the rows have changed"
     return replace(
         begun,
         status="estimated_drop" if dropped else "estimated_fine",
@@ -316,7 +308,7 @@ def _judged(table: Table, metric: Metric, draws: _Draws, begun: Estimate, dummy:
         low=float(low),
         high=float(high),
         held_out=held_out,
-        loss=lost / earned,
+        loss=loss / earned,
         learned_from=table["rows"],
     )
 
@@ -326,9 +318,3 @@ def _misfit(table: Table, earned: float) -> bool:
     much as would matter."""
     gap, error = abs(or_nan(table.get("gap", 0.0))), or_nan(table.get("gap_error", 0.0))
     return not gap <= max(FLOOR * earned, NormalDist().inv_cdf(CONFIDENCE) * error)
-
-
-def _lost(metric: Metric, held_out: float, window: float, without: float, dummy: float) -> float:
-    worse = metric.gain(held_out) - metric.gain(window)
-    earned = metric.gain(held_out) - metric.gain(dummy)
-    return min(worse, earned - (metric.gain(window) - metric.gain(without)))

@@ -13,7 +13,7 @@ Array = npt.NDArray[np.float64]
 LEAST = 1e-5
 """Probabilities nearer to 0 are taken for this: a float32 graph knows less of them than calibration would show."""
 _RIDGE = 1e-3
-_SLOPES = (0.05, 20.0)
+SLOPES = (0.05, 20.0)
 _MOST_STEPS, _MOST_HALVINGS, _SETTLED, _TINY = 100, 30, 1e-13, 1e-12
 _SMALL = 0.1
 """Share of the values that are within the scale."""
@@ -76,7 +76,7 @@ class Sigmoid:
         for _ in range(_MOST_STEPS):
             step = _newton(values, logs, hit)
             moved = (values - step * 0.5**halvings for halvings in range(_MOST_HALVINGS))
-            tried = (np.r_[np.clip(each[0], *_SLOPES), each[1:]] for each in moved)
+            tried = (np.r_[np.clip(each[0], *SLOPES), each[1:]] for each in moved)
             found = next(((each, new) for each in tried if (new := _loss(each, logs, hit)) < loss), None)
             if found is None:
                 break
@@ -101,19 +101,27 @@ def _loss(values: Array, logs: Array, hit: Array) -> float:
 
 def _newton(values: Array, logs: Array, hit: Array) -> Array:
     """The step to the least of the loss, were it a parabola; a slope that would leave its bounds stays where it is."""
-    rows, classes = logs.shape
     shares = _softmax(values[0] * logs + np.r_[0.0, values[1:]])
-    miss, others = shares - hit, shares[:, 1:]
-    centred = shares * (logs - (shares * logs).sum(axis=1, keepdims=True))
-    gradient = np.r_[(miss * logs).sum() / rows, miss[:, 1:].mean(axis=0) + 2 * _RIDGE * values[1:]]
-    curvature = np.empty((classes, classes))
-    curvature[0, 0] = (centred * logs).sum() / rows + _TINY
-    curvature[0, 1:] = curvature[1:, 0] = centred[:, 1:].mean(axis=0)
-    curvature[1:, 1:] = np.diag(others.mean(axis=0) + 2 * _RIDGE) - others.T @ others / rows
-    step = np.linalg.solve(curvature, gradient)
-    if _SLOPES[0] <= values[0] - step[0] <= _SLOPES[1] or values[0] not in _SLOPES:
+    miss = shares - hit
+    gradient = np.r_[(miss * logs).sum() / len(logs), miss[:, 1:].mean(axis=0) + 2 * _RIDGE * values[1:]]
+    curved = curvature(logs, shares)
+    step = np.linalg.solve(curved, gradient)
+    if SLOPES[0] <= values[0] - step[0] <= SLOPES[1] or values[0] not in SLOPES:
         return np.asarray(step)
-    return np.asarray(np.r_[0.0, np.linalg.solve(curvature[1:, 1:], gradient[1:])])
+    return np.asarray(np.r_[0.0, np.linalg.solve(curved[1:, 1:], gradient[1:])])
+
+
+def curvature(logs: Array, shares: Array) -> Array:
+    """Of the loss of a row on average, at a sigmoid that gave these `shares`, in the slope and the offsets but for the
+    first: (classes, classes)."""
+    rows, classes = logs.shape
+    others = shares[:, 1:]
+    centred = shares * (logs - (shares * logs).sum(axis=1, keepdims=True))
+    curved = np.empty((classes, classes))
+    curved[0, 0] = (centred * logs).sum() / rows + _TINY
+    curved[0, 1:] = curved[1:, 0] = centred[:, 1:].mean(axis=0)
+    curved[1:, 1:] = np.diag(others.mean(axis=0) + 2 * _RIDGE) - others.T @ others / rows
+    return curved
 
 
 @dataclass(frozen=True)

@@ -76,12 +76,10 @@ def measure(
         else dummy_prediction("regression", truth, labelled, 0)
     )
     without = metric.bind(truth, dummies)(None)
-    worse = metric.gain(or_nan(baseline["value"])) - metric.gain(now.value)
-    # Both: a window that is harder for any model, and one in which there is less to explain, are no fault of this one.
-    lost = min(worse, earned - (metric.gain(now.value) - metric.gain(without)))
-    if not all(map(math.isfinite, (error, earned, lost))) or earned <= 0:
+    loss = lost(metric, or_nan(baseline["value"]), dummy, now.value, without)
+    if not all(map(math.isfinite, (error, earned, loss))) or earned <= 0:
         return unsaid(f"{metric.name} cannot be computed on the {labelled:,} labelled rows of this window")
-    dropped = lost > NormalDist().inv_cdf(CONFIDENCE) * error and lost / earned >= FLOOR
+    dropped = is_drop(loss, error, earned)
     return Performance(
         "dropped" if dropped else "fine",
         metric.name,
@@ -90,13 +88,27 @@ def measure(
         needed,
         f"{metric.name} is {now.value:.4g} ({now.low:.4g} to {now.high:.4g}) on {labelled:,} labelled rows of "
         f"{predictions:,}; its evaluation had {baseline['value']:.4g}"
-        + (f": {lost / earned:.0%} of what it had learned is lost" if dropped else ": no drop that matters"),
+        + (f": {loss / earned:.0%} of what it had learned is lost" if dropped else ": no drop that matters"),
         now.value,
         now.low,
         now.high,
         baseline["value"],
-        lost / earned,
+        loss / earned,
     )
+
+
+def lost(metric: Metric, before: float, dummy: float, now: float, without: float) -> float:
+    """Of the gain: by how much less there is now, or less of it than a model without features has, which had `dummy`
+    before and has `without` now. A window that is harder for any model, and one in which there is less to explain, are
+    no fault of this one, so that both must hold."""
+    worse = metric.gain(before) - metric.gain(now)
+    earned = metric.gain(before) - metric.gain(dummy)
+    return min(worse, earned - (metric.gain(now) - metric.gain(without)))
+
+
+def is_drop(loss: float, error: float, earned: float) -> bool:
+    """Beyond chance, and by as much as matters."""
+    return loss > NormalDist().inv_cdf(CONFIDENCE) * error and loss / earned >= FLOOR
 
 
 @dataclass(frozen=True)
