@@ -135,10 +135,9 @@ def _attempt(model: str, version: int, case: Case, champion: Champion | None, st
 def _reference(case: Case, importance: Sequence[str]) -> Reference:
     """What windows are judged against, besides the features' own profile."""
     rows, schema = case.rows, case.schema
-    values = case.model.predict(rows.matrix[rows.held_out])
-    places = None if schema.task == "regression" else answered(values, case.facts["threshold"])
+    places = None if schema.task == "regression" else answered(case.answers, case.facts["threshold"])
     together = learn_together(rows.matrix, ~rows.held_out, schema, importance, case.spec.capture.drop)
-    return Reference(NOTHING, profile_answers(answer_columns(schema, values, places)), together)
+    return Reference(NOTHING, profile_answers(answer_columns(schema, case.answers, places)), together)
 
 
 def _write_version(

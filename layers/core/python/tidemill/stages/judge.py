@@ -53,6 +53,11 @@ class Case:
     def metric(self) -> Metric:
         return metric(self.facts["metric"], self.schema.task)
 
+    @cached_property
+    def answers(self) -> Array:
+        """The graph's, to the rows that it held out."""
+        return evaluate.answer(self.model, self.schema, self.held_out(self.rows.held_out))
+
     @property
     def folds(self) -> Document | None:
         """Scores of repeated cross-validation, which judge where there are too few held-out rows."""
@@ -86,8 +91,7 @@ class Case:
 def judge(case: Case, champion: Champion | None, attempt: float, clock: Callable[[], float]) -> dict[str, Any]:
     """The verdict with its checks, and what the report draws. `attempt`: see `stages.attempts`."""
     measure, threshold = case.metric, case.facts["threshold"]
-    rows = case.held_out(case.rows.held_out)
-    answers = evaluate.answer(case.model, case.schema, rows)
+    rows, answers = case.held_out(case.rows.held_out), case.answers
     described = evaluate.describe(measure, case.schema.task, rows.truth, answers, threshold)
     importance = evaluate.importance(case.model, rows, measure, threshold)
     judged = as_judged(measure, answers, threshold)
@@ -117,9 +121,8 @@ def judge(case: Case, champion: Champion | None, attempt: float, clock: Callable
 
 def believed(case: Case) -> dict[str, Any]:
     """What the version's answers say of its metric, for windows without labels: see `estimate`."""
-    rows = case.held_out(case.rows.held_out)
-    answers = evaluate.answer(case.model, case.schema, rows)
-    return estimate.learn(case.metric, case.schema.task, rows.truth, answers, case.facts["threshold"])
+    truth = case.rows.target[case.rows.held_out]
+    return estimate.learn(case.metric, case.schema.task, truth, case.answers, case.facts["threshold"])
 
 
 def _absolute(
