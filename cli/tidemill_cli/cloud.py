@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError, NoCredentialsError, NoRegionError, 
 from tidemill.aws.failures import translated
 from tidemill.aws.objects import Objects
 from tidemill.aws.paths import spec_key, version_prefix
-from tidemill.aws.registry import Registry
+from tidemill.aws.registry import Champion, Registry
 from tidemill.contracts import UPLOADS, Upload
 from tidemill.errors import NotFound
 from tidemill.names import model_name
@@ -89,12 +89,16 @@ class Target:
         except NotFound:
             return None
 
-    def champion_spec(self, model: str) -> ModelSpec:
-        """The one that the champion was trained under, by which it is monitored; raises `NotFound` without one."""
+    def champion(self, model: str) -> Champion:
+        """Raises `NotFound` for a model that is not known, or that has none."""
         champion = self.registry.champion(self.known(model))
         if champion is None:
             raise NotFound(f"model {model!r} has no champion to check yet")
-        key = f"{version_prefix(model, champion.version)}manifest.json"
+        return champion
+
+    def champion_spec(self, model: str) -> ModelSpec:
+        """The one that the champion was trained under, by which it is monitored; raises `NotFound` without one."""
+        key = f"{version_prefix(model, self.champion(model).version)}manifest.json"
         return parse_spec(self.holding(key).get_json(key)["spec"])
 
     def known(self, model: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 from uuid import uuid4
@@ -22,8 +23,7 @@ def monitor(
     session: Session, model: str, window: str | None, waiting: Waiting, *, wait_retrain: bool = False
 ) -> Result:
     target, console = session.target, session.console
-    if target.registry.champion(target.known(model)) is None:
-        raise NotFound(f"model {model!r} has no champion to check yet")
+    target.champion(model)
     request = {"models": [model], **({"window": read_window(window)} if window else {})}
     checked = _check(target, request, console, waiting)
     document = _document(target, model, checked)
@@ -97,11 +97,11 @@ def _check(target: Target, request: Mapping[str, Any], console: Console, waiting
         arn = target.states.start_execution(stateMachineArn=machine, name=str(uuid4()), input=json.dumps(request))[
             "executionArn"
         ]
-        end = waiting.clock() + waiting.seconds
-        while (execution := target.states.describe_execution(executionArn=arn))["status"] == "RUNNING":
-            if waiting.clock() > end:
-                raise StoreUnavailable(f"the check is still under way after {waiting.seconds:g} s: {arn}")
-            waiting.sleep(min(waiting.every, 0.5))
+        execution = replace(waiting, every=min(waiting.every, 0.5)).until(
+            lambda seen: seen["status"] != "RUNNING", lambda: target.states.describe_execution(executionArn=arn)
+        )
+        if execution["status"] == "RUNNING":
+            raise StoreUnavailable(f"the check is still under way after {waiting.seconds:g} s: {arn}")
     if execution["status"] != "SUCCEEDED":
         _fail({"Error": execution.get("error", execution["status"]), "Cause": execution.get("cause", "")})
     checks = json.loads(execution["output"])["checks"]

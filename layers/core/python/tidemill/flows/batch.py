@@ -12,6 +12,7 @@ from tidemill.aws.stores import Stores
 from tidemill.contracts import Upload
 from tidemill.errors import InvalidInput, InvalidUpload, ModelIncompatible, NotFound
 from tidemill.flows.champions import load
+from tidemill.flows.ignored import why_ignored
 from tidemill.stages.batch import answer_table
 from tidemill.stages.serve import ServedModel
 from tidemill.stages.tables import open_table
@@ -28,13 +29,9 @@ def batch(upload: Upload, stores: Stores, now: datetime, seconds_left: Callable[
 
     What the sender must mend is a summary with status `invalid`, and a notice; so is a model that cannot answer.
     """
-    if upload.is_folder:
-        return {"status": "ignored"}
-    try:
-        upload.check()
-    except InvalidUpload as error:
-        stores.notices.publish("Tidemill: a file of rows was ignored", str(error))
-        return {"status": "ignored", "reasons": error.problems}
+    ignored = why_ignored(upload, "a file of rows", stores.notices)
+    if ignored is not None:
+        return {"status": "ignored", **({"reasons": ignored} if ignored else {})}
     prefix = batch_prefix(upload.model, upload.path, upload.run)
     known: Document | None = stores.data.find_json(f"{prefix}summary.json")
     if known:

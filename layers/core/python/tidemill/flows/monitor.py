@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tidemill.aws.paths import check_prefix, version_prefix
-from tidemill.aws.registry import Champion, Item
+from tidemill.aws.registry import Champion, Item, end_of
 from tidemill.aws.stores import Stores
 from tidemill.contracts import Checked, CheckRequest, Window
 from tidemill.errors import InvalidRequest, NotFound
@@ -70,7 +70,7 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
         new_uploads=unlearned(stores.registry.partitions(request.model), stores.registry.runs(request.model)),
         weight=weight(drift.drifted, evaluation["importance"]),
     )
-    windows = [(_time(item["start"]), _window_end(item), evidence(item)) for item in past]
+    windows = [(_time(item["start"]), end_of(item), evidence(item)) for item in past]
     decision = triage(findings, windows, (start, end), spec.monitor, spec.retrain)
     silent = silence(window.rows, [int(item["predictions"]) for item in past if "predictions" in item])
     if silent:
@@ -187,16 +187,11 @@ def _unread_labels(watched: Watched, past: Sequence[Item]) -> list[str]:
 
 def _remembered(item: Item) -> Document:
     return {
-        "end": _window_end(item).isoformat(),
+        "end": end_of(item).isoformat(),
         "action": item["action"],
         "verdict": item["verdict"],
         "value": item.get("value"),
     }
-
-
-def _window_end(item: Item) -> datetime:
-    """The key of a check begins with its window's end, so that checks are listed in the order of time."""
-    return _time(str(item["sk"]).split("#")[1])
 
 
 def _check_id(model: str, champion: Champion, start: datetime, end: datetime) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tidemill.aws.registry import Item, Registry
+from tidemill.aws.registry import Item, Registry, end_of
 from tidemill.aws.stores import Stores
 from tidemill.flows.labels import Found, read_labels
 from tidemill.flows.window import Array, CapturedWindow, WindowReader
@@ -107,7 +107,9 @@ def look_back(version: Version, start: datetime, stores: Stores, now: datetime) 
     """For a window that begins at `start`."""
     model, monitor = version.model, version.spec.monitor
     checks = _shown(stores.registry.checks(model, since=(start - MOST_WINDOWS * monitor.window).isoformat()), start)
-    late = [item for item in checks if item["version"] == version.number and _end(item) >= now - monitor.labels_within]
+    late = [
+        item for item in checks if item["version"] == version.number and end_of(item) >= now - monitor.labels_within
+    ]
     since = min([start, *map(_start, late)])
     return Past(checks, late, read_labels(model, version.schema, since, now, stores.captures))
 
@@ -143,7 +145,7 @@ def watch(
 
 def _shown(checks: Sequence[Item], start: datetime) -> list[Item]:
     """Of all versions, windows that share no time with this one nor with each other."""
-    places = disjoint([(_start(item), _end(item)) for item in checks], start)
+    places = disjoint([(_start(item), end_of(item)) for item in checks], start)
     return [checks[place] for place in places[:MOST_WINDOWS]]
 
 
@@ -159,7 +161,7 @@ def _again(
     """The checks by their keys, each measured anew; `matched` gets the ids whose labels were found in them."""
     known: dict[str, Item] = {}
     for item in stale:
-        labelled, unlabelled = reader.read_labelled(_start(item), _end(item), found.labels.by_id)
+        labelled, unlabelled = reader.read_labelled(_start(item), end_of(item), found.labels.by_id)
         joined = join(labelled, found.labels.by_id, version.schema)
         matched |= joined.matched
         again = version.measure(_with_unlabelled(joined, unlabelled))
@@ -189,7 +191,7 @@ def _stale(item: Item, arrived: str) -> bool:
 def _measured(item: Item) -> Measured:
     judged = item.get("judged") or {}
     performance = Performance(**judged) if judged else Performance("insufficient_labels", "", 0, 0, 0, "")
-    return Measured(_start(item), _end(item), performance, broken=item["action"] == "quarantine")
+    return Measured(_start(item), end_of(item), performance, broken=item["action"] == "quarantine")
 
 
 def _account(found: Found, joined: Joined, matched: set[str] | None) -> Document:
@@ -217,7 +219,7 @@ def _remembered(item: Item) -> Document:
     value, estimated = item.get("value"), guess.get("value")
     return {
         "start": str(item["start"]),
-        "end": _end(item).isoformat(),
+        "end": end_of(item).isoformat(),
         "version": item["version"],
         "action": item["action"],
         **{name: judged.get(name) for name in ("metric", "value", "low", "high", "predictions", "labelled")},
@@ -228,8 +230,3 @@ def _remembered(item: Item) -> Document:
 
 def _start(item: Item) -> datetime:
     return datetime.fromisoformat(str(item["start"]))
-
-
-def _end(item: Item) -> datetime:
-    """The key of a check begins with its window's end, so that checks are listed in the order of time."""
-    return datetime.fromisoformat(str(item["sk"]).split("#")[1])
