@@ -39,7 +39,7 @@ def test_a_candidate_says_how_it_came_about(cloud: Cloud) -> None:
     assert told["seed"] == 2013
     assert (told["threshold"], told["threshold_by"]) == (0.5, "half")
     assert set(told["calibration"]) == {"method", "log_loss", "log_loss_calibrated"}
-    assert set(told["timings"]) == {"search", "fit", "export"}
+    assert set(told["timings"]) == {"search", "history", "fit", "export"}
     assert set(told["digests"]) == {"model.onnx", "model.joblib"}
     assert {"numpy", "scipy", "scikit-learn", "joblib", "skl2onnx", "onnx", "onnxruntime"} <= set(told["libraries"])
     assert len(str(told["code"])) == 64

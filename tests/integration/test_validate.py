@@ -189,3 +189,30 @@ def test_noise_that_is_sent_again_spends_the_error_of_the_first_model(cloud: Clo
     checks = cloud.stores.models.get_json(f"models/trips/{run['version']}/evaluation.json")["checks"]
     dummy = next(check for check in checks if check["name"] == "beats_dummy")
     assert dummy["inputs"]["confidence"] == pytest.approx(1 - 0.025 * 6 / (np.pi * 2) ** 2, abs=1e-4)
+
+
+def test_a_model_of_a_world_that_turned_learns_from_new_rows_and_is_judged_by_them(cloud: Cloud) -> None:
+    assert outcome(cloud, trips(4_000))["status"] == "promoted"
+    run = outcome(cloud, trips(1_600, seed=1, start=10_000, flipped=True), name="b.csv")
+    assert run["status"] == "promoted", run["reasons"]
+    version = int(run["version"])
+    told = evaluation(cloud, version)
+    assert told["candidate"]["history"]["chosen"] == 1
+    assert 1_200 < told["rows"]["training"] < 1_400
+    assert 200 < told["rows"]["held_out"] == told["comparison"]["difference"]["rows"] < 400
+    assert told["comparison"]["difference"]["candidate"] > 0.7
+    assert told["comparison"]["difference"]["champion"] < 0.4
+    manifest = cloud.stores.models.get_json(f"models/trips/{version}/manifest.json")
+    assert manifest["learned_from"] == manifest["partitions"][1:]
+    # The reference for drift is of the new world alone.
+    assert cloud.stores.models.get_json(f"models/trips/{version}/profile.json")["rows"] == 1_600
+
+
+def test_more_of_the_same_is_learned_from_beside_the_old_and_judged_by_the_new(cloud: Cloud) -> None:
+    assert outcome(cloud, trips(2_000))["status"] == "promoted"
+    run = outcome(cloud, trips(1_600, seed=1, start=10_000), name="b.csv")
+    told = evaluation(cloud, int(run["version"]))
+    assert told["candidate"]["history"]["chosen"] == 0
+    assert told["rows"]["training"] + told["rows"]["held_out"] == told["rows"]["all"] == 3_600
+    assert 200 < told["comparison"]["difference"]["rows"] < 400 < told["rows"]["held_out"]
+    assert told["comparison"]["attempt"] == 1.0

@@ -46,6 +46,14 @@ def held_out_keys(data: Data) -> set[int]:
     return set(data.keys[data.held_out].tolist())
 
 
+def test_of_a_year_and_a_month_by_time_the_last_weeks_are_held_out_and_the_month_is_learned_from() -> None:
+    old, new = timed(16_000), timed(4_000, start=16_000, seed=1)
+    year, grew = dataset(old, TIMED), grown(old, new, TIMED)
+    assert year.held_out.sum() == 3_200
+    assert grew.held_out.sum() == 2_000  # and not 4,000, all that is new
+    assert not grew.held_out[:16_000].any()
+
+
 def test_a_row_never_changes_side_when_data_grows() -> None:
     first, more = observations(300, task="binary"), observations(500, task="binary", seed=1)
     small, large = dataset(first), grown(first, more, 'target = "y"')

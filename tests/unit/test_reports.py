@@ -146,6 +146,10 @@ def judged(task: str = "binary", *, promote: bool = True, champion: int | None =
         "libraries": {"numpy": "2.3.0"}, "threshold": threshold, "threshold_by": threshold and "f1",
         "calibration": (classes and {"method": "sigmoid", "log_loss": 0.5, "log_loss_calibrated": 0.4}) or None,
         "search": {"planned": 10, "tried": 4, "rows": [4_000, 16_000], "stopped": "time"}, "seed": 2013,
+        "history": champion and {"chosen": 1, "confidence": 0.975, "options": [
+            {"level": 0, "rows": 480, "score": 0.4, "lower": None},
+            {"level": 1, "rows": 120, "score": 0.7, "lower": 0.1},
+        ]},
         "repeated": None, "code": "cd" * 32, "timings": {"search": 12.5, "fit": 1.25, "export": 0.5},
     }  # fmt: skip
     difference = {
@@ -161,7 +165,7 @@ def judged(task: str = "binary", *, promote: bool = True, champion: int | None =
         "checks": [c.to_json() for c in checks],
         "candidate": {**facts, **described},
         "comparison": champion and {
-            "champion": champion, "attempt": 2, "difference": difference,
+            "champion": champion, "attempt": 2, "difference": difference, "held_out_by_both": 700,
             "candidate": described, "champion_described": described,
             "slices": [{**part, "candidate": 0.6, "champion": 0.7, "lost": 0.4, "surely_lost": -0.1}],
         },
@@ -415,6 +419,13 @@ def test_promoted_version_names_the_one_that_it_replaces() -> None:
     shown = read(evaluation.render(judged(champion=3)))
     assert "Version 4 passed every check and replaces version 3." in shown
     assert "Against version 3" in shown
+    assert "120 the newest of 700 that neither was trained on" in shown
+
+
+def test_what_old_rows_are_worth_is_shown_where_some_are_newer() -> None:
+    shown = read(evaluation.render(judged(champion=3)))
+    assert "all 480 0.4 the newest 120 0.7 +0.1 chosen" in shown
+    assert "Old rows" not in read(evaluation.render(judged()))
 
 
 def test_first_version_has_no_comparison() -> None:

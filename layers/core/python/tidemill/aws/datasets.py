@@ -28,6 +28,10 @@ class StoredDataset(Rows):
     def partitions(self) -> list[str]:
         return [str(part["content"]) for part in self.facts["parts"]]
 
+    def since(self, level: int) -> list[str]:
+        """The partitions of the rows that have at least that recency."""
+        return self.partitions[self.spans[-level] :] if level else self.partitions
+
 
 def save(objects: Objects, model: str, name: str, dataset: Dataset, parts: Sequence[Part], spec: str) -> None:
     """dataset.json is written last: a data set that has one is whole."""

@@ -24,6 +24,7 @@ from tidemill.stages import npy, own, repeated, spaces
 from tidemill.stages.dataset import LEFT_OUT
 from tidemill.stages.folds import SEED, TrainingSide
 from tidemill.stages.metrics import metric, or_none
+from tidemill.stages.recency import ENOUGH_HELD_OUT
 from tidemill.stages.recipes import Recipe
 from tidemill.stages.repeated import Incumbent, Repeated
 from tidemill.stages.search import mean_score
@@ -41,7 +42,9 @@ def run(request: TrainRequest, stores: Stores, remaining: Callable[[], float]) -
     side = TrainingSide.of(data.schema, data)
     budget = min(float(data.spec.train.seconds), remaining() - _RESERVE)
     stop_at = remaining() - budget
-    small = int(data.held_out.sum()) < repeated.ENOUGH_HELD_OUT
+    small = int(data.held_out.sum()) < ENOUGH_HELD_OUT
+    if small:
+        side = replace(side, recency=None)
     # Of a small table, half the time is for comparing recipes.
     kept = budget / 2 if small else 0.0
     unseen = data.matrix[data.held_out]
@@ -51,7 +54,7 @@ def run(request: TrainRequest, stores: Stores, remaining: Callable[[], float]) -
     stores.models.put(f"{prefix}model.onnx", trained.onnx)
     stores.models.put(f"{prefix}model.joblib", trained.joblib)
     stores.models.put_json(f"{prefix}candidate.json", _document(trained, compared, _estimator(trained, data)))
-    gain = metric(trained.metric, data.schema.task).gain(mean_score(trained.scores))
+    gain = metric(trained.metric, data.schema.task).gain(trained.score)
     return Candidate(request.candidate, prefix, or_none(gain), seconds=round(begun - remaining(), 1))
 
 
@@ -121,6 +124,7 @@ def _document(trained: Trained, compared: Repeated | None, estimator: str) -> di
         },
         "complete": trained.complete,
         "rows": trained.rows,
+        "history": trained.history.to_json() if trained.history else None,
         "threshold": trained.threshold,
         "threshold_by": trained.threshold_by,
         "calibration": trained.calibration,

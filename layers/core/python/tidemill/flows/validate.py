@@ -3,16 +3,18 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import reduce
 from time import perf_counter
 from typing import Any
 
 from tidemill.aws import datasets
 from tidemill.aws.datasets import StoredDataset
 from tidemill.aws.objects import as_json
-from tidemill.aws.paths import dataset_prefix, version_prefix
+from tidemill.aws.paths import dataset_prefix, partition_prefix, version_prefix
 from tidemill.aws.stores import Stores
 from tidemill.contracts import Candidate, Judged, ValidateRequest
 from tidemill.errors import ModelIncompatible, NothingTrained
+from tidemill.profile import Profile, merge
 from tidemill.reports.evaluation import render
 from tidemill.schema import Schema
 from tidemill.stages import attempts, evaluate
@@ -28,7 +30,7 @@ Document = dict[str, Any]
 
 _OF_TRAINING = (
     "params", "metric", "threshold", "threshold_by", "calibration", "estimator", "seed", "code", "search", "trials",
-    "timings", "libraries",
+    "history", "timings", "libraries",
 )  # fmt: skip
 """What the manifest repeats of candidate.json."""
 
@@ -132,11 +134,21 @@ def _attempt(model: str, version: int, case: Case, champion: Champion | None, st
     return attempt
 
 
+def _profile(request: ValidateRequest, data: StoredDataset, level: int, stores: Stores) -> bytes:
+    """Of what it learned from. Where that is not all, of whole partitions, their held-out rows among them."""
+    if not level:
+        return stores.data.get(f"{dataset_prefix(request.model, request.prepared.dataset)}profile.json")
+    keys = [f"{partition_prefix(request.model, content)}profile.json" for content in data.since(level)]
+    profile = reduce(merge, (Profile.from_json(json.loads(document)) for document in stores.data.get_many(keys)))
+    features = {c.name: profile.columns[c.name] for c in data.schema.features if c.name in profile.columns}
+    return as_json(Profile(profile.rows, features).to_json())
+
+
 def _reference(case: Case, importance: Sequence[str]) -> Reference:
     """What windows are judged against, besides the features' own profile."""
     rows, schema = case.rows, case.schema
     places = None if schema.task == "regression" else answered(case.answers, case.facts["threshold"])
-    together = learn_together(rows.matrix, ~rows.held_out, schema, importance, case.spec.capture.drop)
+    together = learn_together(rows.matrix, case.learned, schema, importance, case.spec.capture.drop)
     return Reference(NOTHING, profile_answers(answer_columns(schema, case.answers, places)), together)
 
 
@@ -152,11 +164,10 @@ def _write_version(
     """manifest.json is written last: a version that has one is whole."""
     models, facts = stores.models, case.facts
     examples = {entry["at"]: entry["row"] for entry in data.facts["examples"]}
-    profile = stores.data.get(f"{dataset_prefix(request.model, request.prepared.dataset)}profile.json")
     made = {
-        BACKGROUND: draw(data.matrix, ~data.held_out),
+        BACKGROUND: draw(data.matrix, case.learned),
         "golden.json": json.dumps(evaluate.golden_rows(case.model, data.matrix, examples)).encode(),
-        "profile.json": profile,
+        "profile.json": _profile(request, data, case.level, stores),
         "reference.json": as_json(_reference(case, [*evaluation["importance"]]).to_json()),
         "evaluation.json": as_json(evaluation),
         "estimate.json": as_json(believed(case)),
@@ -177,6 +188,7 @@ def _write_version(
             "run": request.run,
             "dataset": request.prepared.dataset,
             "partitions": data.partitions,
+            "learned_from": data.since(case.level),
             "candidate": best.candidate,
             **{key: facts[key] for key in _OF_TRAINING},
             "schema": data.schema.to_json(),

@@ -45,6 +45,7 @@ def render(evaluation: Mapping[str, Any]) -> str:
         _importance(evaluation["importance"], evaluation["metric"]["name"]),
         _metrics(evaluation),
         _candidates(evaluation),
+        _history(evaluation),
         _trials(evaluation),
         _facts(evaluation),
     ]
@@ -133,7 +134,11 @@ def _comparison(evaluation: Mapping[str, Any]) -> Markup | None:
         return section(f"Against version {champion}", facts(pairs), note=note)
     both = [(own, comparison["candidate"]), (other, comparison["champion_described"])]
     rows = [(label, *(described["interval"][key] for key in ("value", "low", "high"))) for label, described in both]
-    pairs.insert(2, ("Rows", join([count(difference["rows"]), unit("that neither was trained on")])))
+    every = comparison["held_out_by_both"]
+    which = "that neither was trained on"
+    if difference["rows"] < every:
+        which = f"the newest of {count(every)} {which}"
+    pairs.insert(2, ("Rows", join([count(difference["rows"]), unit(which)])))
     return section(
         f"Against version {champion}",
         charts.intervals(rows),
@@ -236,7 +241,32 @@ def _candidates(evaluation: Mapping[str, Any]) -> Markup:
             )
         )
     heads = ("Candidate", "Cross-validated " + evaluation["metric"]["name"], "")
-    return section("Candidates", table(heads, rows, "lr", narrow=True), note="Compared on training rows only.")
+    by = "the newest training rows" if evaluation["candidate"]["history"] else "training rows only"
+    return section("Candidates", table(heads, rows, "lr", narrow=True), note=f"Compared on {by}.")
+
+
+def _history(evaluation: Mapping[str, Any]) -> Markup | None:
+    """Whether old rows still help."""
+    candidate = evaluation["candidate"]
+    history = candidate["history"]
+    if history is None:
+        return None
+    rows = [
+        (
+            f"the newest {count(option['rows'])}" if option["level"] else f"all {count(option['rows'])}",
+            number(option["score"]),
+            _signed(option["lower"]) if option["level"] else "",
+            badge("pass", "chosen") if option["level"] == history["chosen"] else "",
+        )
+        for option in history["options"]
+    ]
+    heads = ("Training rows", evaluation["metric"]["name"], "Surely better by", "")
+    note = (
+        f"The settings chosen for {candidate['candidate']}, taught with more and with less of the past, in "
+        f"cross-validation by the newest rows. The old ones are left out only where that is surely better, at "
+        f"{history['confidence']:.1%}."
+    )
+    return section("Old rows and new ones", table(heads, rows, "lrrl", narrow=True), note=note)
 
 
 def _trials(evaluation: Mapping[str, Any]) -> Markup | None:

@@ -28,6 +28,8 @@ from tidemill.stages.spill import RowIndex
 _FEW = 5
 """A class with fewer rows is left to training."""
 _FEWEST = 10
+_LATEST = 2_000
+"""Rows that are held out by time at least, where the newest partition's share is smaller."""
 _BINS = 1 << 16
 
 
@@ -37,7 +39,7 @@ def assemble(parts: Sequence[Part], schema: Schema, spec: ModelSpec, folder: Pat
     timed = schema.of_role("time") is not None
     state = _alive(parts, folder)
     superseded = bool((state == LEFT_OUT).any())
-    cutoff = _cutoff(parts, state, 1 - spec.holdout) if timed else None
+    cutoff = _cutoff(parts, state, 1 - _latest(parts, state, spec.holdout)) if timed else None
     if not timed and new and schema.task != "regression":
         schema = _with_sides(parts, state, schema, spec.holdout)
     _split(parts, state, schema, spec.holdout, cutoff)
@@ -88,6 +90,13 @@ def _windows(parts: Sequence[Part], state: State, *names: str) -> Iterator[tuple
             stop = start + len(arrays[0])
             yield state[start:stop], arrays
             start = stop
+
+
+def _latest(parts: Sequence[Part], state: State, share: float) -> float:
+    """The share of all rows that is held out by time: no more than the share of the newest partition, or there would be
+    months in which nothing is learned from what is new."""
+    newest = int((state[len(state) - parts[-1].rows :] != LEFT_OUT).sum())
+    return min(share, max(_LATEST, share * newest) / max(int((state != LEFT_OUT).sum()), 1))
 
 
 def _cutoff(parts: Sequence[Part], state: State, share: float) -> int:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from tidemill.encoding import MISSING, Matrix
 from tidemill.profile import Profile
 from tidemill.schema import Schema
+from tidemill.stages.recency import Recency, recency, spans
 
 LEFT_OUT, TRAINING, HELD_OUT = 0, 1, 2
 """What a row of a partition is for; a row is left out when a newer one has its key."""
@@ -63,13 +64,16 @@ class Dataset:
 @dataclass(frozen=True)
 class Rows:
     """Rows of all arrays correspond: matrix (n, k) float32 · target (n,) class codes or values · held_out (n,) bool ·
-    keys (n,) uint64 · moments (n,) microseconds since 1970 in UTC, or None."""
+    keys (n,) uint64 · moments (n,) microseconds since 1970 in UTC, or None · recency (n,) uint8, which `spans`
+    are told by: see `recency`."""
 
     matrix: Matrix
     target: npt.NDArray[np.float64]
     held_out: npt.NDArray[np.bool_]
     keys: npt.NDArray[np.uint64]
     moments: npt.NDArray[np.int64] | None
+    recency: Recency
+    spans: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -89,10 +93,14 @@ def gather(
     matrix = np.empty((kept, len(names)), dtype=np.float32)
     collected: dict[str, list[npt.NDArray[Any]]] = {"target": [], "keys": [], "moments": []}
     start = filled = 0
+    training, taken = [], []
     for part in parts:
-        alive = state[start : start + part.rows] != LEFT_OUT
+        own = state[start : start + part.rows]
+        alive = own != LEFT_OUT
         start += part.rows
-        stop = filled + int(alive.sum())
+        training.append(int((own == TRAINING).sum()))
+        taken.append(int(alive.sum()))
+        stop = filled + taken[-1]
         _pick(part, alive, names, matrix[filled:stop])
         filled = stop
         for name in ("target", "keys", *(["moments"] if timed else [])):
@@ -106,6 +114,8 @@ def gather(
         state[state != LEFT_OUT] == HELD_OUT,
         np.concatenate(collected["keys"]),
         np.concatenate(collected["moments"]) if timed else None,
+        recency(spans(training), taken),
+        spans(training),
     )
 
 

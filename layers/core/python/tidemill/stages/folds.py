@@ -18,6 +18,7 @@ from sklearn.model_selection import (
 from tidemill.encoding import Matrix
 from tidemill.schema import Schema
 from tidemill.stages.dataset import Rows
+from tidemill.stages.recency import Recency
 
 Places = npt.NDArray[np.int64]
 
@@ -32,26 +33,39 @@ _JUDGED = 0.2
 
 @dataclass(frozen=True)
 class TrainingSide:
-    """The rows a candidate may see. target: class codes or values; moments: order in time, or None."""
+    """The rows a candidate may see. target: class codes or values; moments: order in time, or None; recency: the number
+    of spans that have a row, or None where all rows are alike."""
 
     schema: Schema
     matrix: Matrix
     target: npt.NDArray[np.float64]
     moments: npt.NDArray[np.int64] | None
+    recency: Recency | None = None
 
     @classmethod
     def of(cls, schema: Schema, rows: Rows) -> "TrainingSide":
         """The rows that are not held out."""
         kept = ~rows.held_out
         moments = None if rows.moments is None else rows.moments[kept]
-        return cls(schema, rows.matrix[kept], rows.target[kept], moments)
+        return cls(schema, rows.matrix[kept], rows.target[kept], moments, rows.recency[kept])
 
     def __len__(self) -> int:
         return len(self.target)
 
+    @property
+    def spans(self) -> int:
+        return 0 if self.recency is None else int(self.recency.max(initial=0))
+
     def take(self, places: Places) -> "TrainingSide":
         moments = None if self.moments is None else self.moments[places]
-        return TrainingSide(self.schema, self.matrix[places], self.target[places], moments)
+        recency = None if self.recency is None else self.recency[places]
+        return TrainingSide(self.schema, self.matrix[places], self.target[places], moments, recency)
+
+    def since(self, level: int) -> "TrainingSide":
+        """The rows of one span; of level 0, all rows."""
+        if self.recency is None or not level:
+            return self
+        return self.take(np.flatnonzero(self.recency >= level))
 
     def sample(self, rows: int) -> "TrainingSide":
         """An even draw that keeps the rows' order; a larger draw has all the rows of a smaller one."""
@@ -65,7 +79,7 @@ def folds(side: TrainingSide) -> Iterator[tuple[Places, Places]]:
 
     Of plenty of rows, and of classes that each cost as much as rows do, there is one split only.
     """
-    if len(side) * max(len(side.schema.classes) / 2, 1) > _PLENTY:
+    if _has_plenty(side):
         yield _one_split(side)
         return
     count = _FOLDS if len(side) > _LITTLE else _FOLDS_OF_LITTLE
@@ -80,6 +94,23 @@ def folds(side: TrainingSide) -> Iterator[tuple[Places, Places]]:
         return
     splitter = StratifiedKFold(min(count, smallest), shuffle=True, random_state=SEED)
     yield from splitter.split(side.matrix, side.target)
+
+
+def newest_folds(side: TrainingSide, level: int) -> Iterator[tuple[Places, Places]]:
+    """(fit, judge) row positions: rows of the shortest span judge, whatever the `level`, by folds of their own; the
+    others of it, and of what is older the rows of `level`, are learned from, as far as they came before."""
+    recency = np.zeros(len(side), dtype=np.uint8) if side.recency is None else side.recency
+    own = np.flatnonzero(recency == side.spans)
+    newest = side.take(own)
+    for fit, judge in [_one_split(newest)] if _has_plenty(side) else folds(newest):
+        older = (recency >= level) & (recency < side.spans)
+        if side.moments is not None:
+            older &= side.moments <= side.moments[own[judge]].min()
+        yield np.concatenate([np.flatnonzero(older), own[fit]]), own[judge]
+
+
+def _has_plenty(side: TrainingSide) -> bool:
+    return len(side) * max(len(side.schema.classes) / 2, 1) > _PLENTY
 
 
 def _one_split(side: TrainingSide) -> tuple[Places, Places]:

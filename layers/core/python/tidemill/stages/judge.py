@@ -20,6 +20,7 @@ from tidemill.stages.metrics import Metric, as_judged, dummy_prediction, metric,
 from tidemill.stages.npy import spread
 from tidemill.stages.onnx_model import OnnxModel
 from tidemill.stages.parity import Parity
+from tidemill.stages.recency import ENOUGH_HELD_OUT, newest
 
 Document = Mapping[str, Any]
 Array = npt.NDArray[np.float64]
@@ -53,10 +54,32 @@ class Case:
     def metric(self) -> Metric:
         return metric(self.facts["metric"], self.schema.task)
 
+    @property
+    def level(self) -> int:
+        """Recency of the oldest rows that it learned from."""
+        history = self.facts.get("history")
+        return int(history["chosen"]) if history else 0
+
+    @cached_property
+    def learned(self) -> Mask:
+        return np.asarray(~self.rows.held_out & (self.rows.recency >= self.level))
+
+    @cached_property
+    def unseen(self) -> Mask:
+        """The held-out rows of the history that it learned from, if these are enough to judge it by."""
+        within = np.asarray(self.rows.held_out & (self.rows.recency >= self.level))
+        return within if self._enough(within) else self.rows.held_out
+
+    def _enough(self, rows: Mask) -> bool:
+        truth = self.rows.target[rows]
+        rare = gate.FEWEST_RARE if self.schema.task == "binary" else 0
+        few = rare and np.bincount(truth.astype(np.int64), minlength=2).min() < rare
+        return len(truth) >= ENOUGH_HELD_OUT and not few
+
     @cached_property
     def answers(self) -> Array:
-        """The graph's, to the rows that it held out."""
-        return evaluate.answer(self.model, self.schema, self.held_out(self.rows.held_out))
+        """The graph's, to the rows that are `unseen`."""
+        return evaluate.answer(self.model, self.schema, self.held_out(self.unseen))
 
     @property
     def folds(self) -> Document | None:
@@ -68,17 +91,22 @@ class Case:
         return HeldOut(self.schema, self.names, self.rows.matrix[chosen], self.rows.target[chosen])
 
     def dummy(self, rows: int) -> Array:
-        return dummy_prediction(self.schema.task, self.rows.target[~self.rows.held_out], rows, len(self.schema.classes))
+        return dummy_prediction(self.schema.task, self.rows.target[self.learned], rows, len(self.schema.classes))
 
     def judged_with(self, champion: Champion | None) -> Mask:
         """The rows that decide: those that both versions held out; all rows where cross-validation judges."""
         if self.folds is not None:
             return np.ones(len(self.rows.target), dtype=np.bool_)
-        return self.common_with(champion) if champion else self.rows.held_out
+        return self.common_with(champion) if champion else self.unseen
 
     def common_with(self, champion: Champion) -> Mask:
-        """The rows that both versions' split rules held out: by key, under the smaller of the two shares, or after the
-        later of the two cutoffs."""
+        """Of the rows that both versions held out, the newest that are enough. A time column has put the newest on that
+        side anyway."""
+        common = self.held_out_by_both(champion)
+        return newest(self.rows.recency, common, self._enough) if self.rows.moments is None else common
+
+    def held_out_by_both(self, champion: Champion) -> Mask:
+        """By their split rules: by key, under the smaller of the two shares, or after the later of the two cutoffs."""
         common = self.rows.held_out
         if self.rows.moments is None:
             share = parse_spec(champion.manifest["spec"]).holdout
@@ -91,7 +119,7 @@ class Case:
 def judge(case: Case, champion: Champion | None, attempt: float, clock: Callable[[], float]) -> dict[str, Any]:
     """The verdict with its checks, and what the report draws. `attempt`: see `stages.attempts`."""
     measure, threshold = case.metric, case.facts["threshold"]
-    rows, answers = case.held_out(case.rows.held_out), case.answers
+    rows, answers = case.held_out(case.unseen), case.answers
     described = evaluate.describe(measure, case.schema.task, rows.truth, answers, threshold)
     importance = evaluate.importance(case.model, rows, measure, threshold)
     judged = as_judged(measure, answers, threshold)
@@ -111,7 +139,7 @@ def judge(case: Case, champion: Champion | None, attempt: float, clock: Callable
         "slices": slices.values(measure, *_sliced(rows, [*importance], [rows.truth, judged])),
         "rows": {
             "all": len(case.rows.target),
-            "training": int((~case.rows.held_out).sum()),
+            "training": int(case.learned.sum()),
             "held_out": len(rows.truth),
         },
         "importance": importance,
@@ -121,7 +149,7 @@ def judge(case: Case, champion: Champion | None, attempt: float, clock: Callable
 
 def believed(case: Case) -> dict[str, Any]:
     """What the version's answers say of its metric, for windows without labels: see `estimate`."""
-    truth = case.rows.target[case.rows.held_out]
+    truth = case.rows.target[case.unseen]
     return estimate.learn(case.metric, case.schema.task, truth, case.answers, case.facts["threshold"])
 
 
@@ -204,6 +232,7 @@ def _compare(
     return [check, gate.worst_slice(found, champion.version, spec)], {
         "champion": champion.version,
         "attempt": attempt,
+        "held_out_by_both": int(case.held_out_by_both(champion).sum()),
         "difference": difference.to_json(),
         **described,
         "slices": [one.to_json() for one in found],

@@ -16,8 +16,6 @@ from tidemill.stages.metrics import Metric, dummy_prediction, or_none
 from tidemill.stages.recipes import Recipe, fit
 from tidemill.stages.search import Clock
 
-ENOUGH_HELD_OUT = 200
-"""So many held-out rows judge a model themselves."""
 FOLDS, REPEATS = 5, 10
 
 Array = npt.NDArray[np.float64]

@@ -6,7 +6,7 @@ can be compared whatever each had time for.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -268,13 +268,20 @@ def rungs(side: TrainingSide, candidate: str) -> tuple[int, ...]:
     return (*steps, len(side))
 
 
-def judge(recipe: Recipe, side: TrainingSide, measure: Metric, seconds_left: Clock, rows: int | None = None) -> Judged:
-    """Learning from `rows` of the side, where that is said. A fold without rows of some class to learn from has no
-    score."""
+def judge(
+    recipe: Recipe,
+    side: TrainingSide,
+    measure: Metric,
+    seconds_left: Clock,
+    rows: int | None = None,
+    splits: Iterable[tuple[Places, Places]] | None = None,
+) -> Judged:
+    """Learning from `rows` of the side, where that is said; by its `folds`, or by other `splits`. A fold without rows
+    of some class to learn from has no score."""
     started = seconds_left()
     courses: list[tuple[Places, Course] | None] = []
     fitted = 0
-    for fit_places, judge_places in folds(side):
+    for fit_places, judge_places in splits or folds(side):
         part = side.take(fit_places)
         if rows:
             part = part.sample(len(part) * rows // len(side))

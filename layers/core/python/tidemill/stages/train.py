@@ -14,16 +14,17 @@ from tidemill.encoding import Matrix
 from tidemill.errors import TrainingFailed
 from tidemill.schema import Schema
 from tidemill.spec import OWN, ModelSpec, Ranges
-from tidemill.stages import spaces
+from tidemill.stages import history, spaces
 from tidemill.stages.calibration import Answers, ThresholdBy, calibrate, threshold
 from tidemill.stages.estimators import most_trees
 from tidemill.stages.export import parity, predict, to_onnx
 from tidemill.stages.finish import Calibrated
 from tidemill.stages.folds import FEWEST_ROWS, SEED, TrainingSide
+from tidemill.stages.history import History
 from tidemill.stages.metrics import RARE_SHARE, Metric, default_metric, dummy_prediction, metric
 from tidemill.stages.parity import Parity
 from tidemill.stages.recipes import Recipe, fit
-from tidemill.stages.search import Clock, Found, Judged, Trial, kept_for_export, search
+from tidemill.stages.search import Clock, Found, Judged, Trial, kept_for_export, mean_score, search
 from tidemill.stages.spaces import Params
 
 _SHOWN_ROWS = 20_000
@@ -36,8 +37,9 @@ _SKEWED = 1.0
 
 @dataclass(frozen=True)
 class Trained:
-    """A fitted and exported candidate. `scores`: cross-validation of the chosen settings, calibrated if it is, on all
-    training rows (on fewer where time ran out, which `complete` and `stopped` tell); `rows` went into the fit."""
+    """A fitted and exported candidate. `scores`: cross-validation of the chosen settings, calibrated if it is, on the
+    training rows of the chosen `history` (on fewer where time ran out, which `complete` and `stopped` tell); `rows`
+    went into the fit."""
 
     candidate: str
     metric: str
@@ -53,6 +55,7 @@ class Trained:
     calibration: Mapping[str, Any] | None
     threshold: float | None
     threshold_by: ThresholdBy | None
+    history: History | None
     parity: Parity
     timings: Mapping[str, float]
     onnx: bytes
@@ -61,6 +64,11 @@ class Trained:
     @property
     def complete(self) -> bool:
         return not self.stopped
+
+    @property
+    def score(self) -> float:
+        """By which candidates are compared: of the newest rows, where some are newer than others."""
+        return self.history.chosen.score if self.history else mean_score(self.scores)
 
 
 def choose_metric(spec: ModelSpec, schema: Schema, target: npt.NDArray[np.float64]) -> Metric:
@@ -89,20 +97,26 @@ def _train(candidate: str, side: TrainingSide, spec: ModelSpec, unseen: Matrix, 
     measure = choose_metric(spec, side.schema, side.target)
     recipes = _recipes(candidate, side, spec)
     started = seconds_left()
-    found = search(recipes, side, measure, seconds_left)
-    best, judged_on = found.best, side.sample(found.best.drawn)
-    calibration = None if side.schema.task == "regression" else calibrate(best.answers, judged_on.target)
+    kept = history.SHARE * started if side.spans else 0.0
+    found = search(recipes, side, measure, lambda: seconds_left() - kept)
+    best, judged_on, learned = found.best, side.sample(found.best.drawn), side
     searched = seconds_left()
-    rows = _rows_in_time(best, len(side), searched - kept_for_export(started))
-    model = fit(best.grown, side.sample(rows))
+    spare = kept_for_export(started) + best.seconds_to_fit(len(side))
+    chosen = history.compete(best, side, measure, lambda: seconds_left() - spare)
+    if chosen and chosen.chosen.level:
+        best, judged_on, learned = chosen.judged, side, side.since(chosen.chosen.level)
+    calibration = None if side.schema.task == "regression" else calibrate(best.answers, judged_on.target)
+    decided = seconds_left()
+    rows = _rows_in_time(best, len(learned), decided - kept_for_export(started))
+    model = fit(best.grown, learned.sample(rows))
     fitted = seconds_left()
     if calibration and calibration.sigmoid:
         model = Calibrated(model, calibration.sigmoid)
     graph = to_onnx(model, side.matrix.shape[1], classifier=side.schema.task != "regression")
     answers = calibration.answers if calibration else best.answers
     line, line_by = threshold(answers, judged_on.target, side.schema.task, spec.train.threshold)
-    shown = side.sample(_SHOWN_ROWS)
-    proof = parity(model, graph, unseen[:_SHOWN_ROWS], float(side.target.std()))
+    shown = learned.sample(_SHOWN_ROWS)
+    proof = parity(model, graph, unseen[:_SHOWN_ROWS], float(learned.target.std()))
     if not proof.holds:
         # Another candidate may be sound: this one must not win by its score, only to be refused by the gate.
         raise TrainingFailed(
@@ -114,18 +128,24 @@ def _train(candidate: str, side: TrainingSide, spec: ModelSpec, unseen: Matrix, 
         metric=measure.name,
         params=best.grown.params,
         scores=_scores(best, answers, judged_on, measure),
-        dummy_score=_dummy_score(side, measure),
+        dummy_score=_dummy_score(learned, measure),
         training_score=measure.bind(shown.target, predict(model, shown.matrix))(None),
         trials=found.trials,
         planned=len(recipes),
         rungs=found.rungs,
-        stopped=_stopped(found, rows, len(side)),
+        stopped=_stopped(found, rows, len(learned)),
         rows=rows,
         calibration=calibration.to_json() if calibration else None,
         threshold=line,
         threshold_by=line_by,
+        history=chosen,
         parity=proof,
-        timings={"search": started - searched, "fit": searched - fitted, "export": fitted - seconds_left()},
+        timings={
+            "search": started - searched,
+            "history": searched - decided,
+            "fit": decided - fitted,
+            "export": fitted - seconds_left(),
+        },
         onnx=graph,
         joblib=_dump(model),
     )

@@ -1,0 +1,96 @@
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_limits
+
+from tests.unit.builders import FOREVER
+from tidemill.schema import Column, Schema
+from tidemill.spec import parse_spec
+from tidemill.stages.folds import TrainingSide, newest_folds
+from tidemill.stages.history import compete
+from tidemill.stages.metrics import metric
+from tidemill.stages.search import search
+from tidemill.stages.train import Trained, _recipes, train
+
+AUC = metric("roc_auc", "binary")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    with threadpool_limits(1):
+        yield
+
+
+def side(old: int, new: int, *, turned: bool, timed: bool = False) -> TrainingSide:
+    """Where the world `turned`, what made a yes of the first column's numbers makes a no in the new rows."""
+    rng = np.random.default_rng(8)
+    matrix = rng.normal(size=(old + new, 3)).astype(np.float32)
+    recent = np.arange(old + new) >= old
+    slope = np.where(recent & turned, -2.0, 2.0)
+    target = (slope * matrix[:, 0] + rng.logistic(size=old + new) > 0).astype(np.float64)
+    columns = (*(Column(f"c{i}", "numeric", "feature") for i in range(3)), Column("y", "categorical", "target"))
+    moments = np.arange(old + new) if timed else None
+    return TrainingSide(Schema(columns, "binary", ("no", "yes")), matrix, target, moments, recent.astype(np.uint8))
+
+
+def trained(rows: TrainingSide, candidate: str = "linear") -> Trained:
+    spec = parse_spec('target = "y"\n[train]\ntrials = 1\n')
+    return train(candidate, rows, spec, rows.matrix[:300], FOREVER)
+
+
+@pytest.mark.parametrize("timed", [False, True], ids=["by key", "by time"])
+@pytest.mark.parametrize("candidate", ["linear", "boosting"])
+def test_where_the_world_turned_old_rows_are_left_out(candidate: str, timed: bool) -> None:
+    found = trained(side(6_000, 1_200, turned=True, timed=timed), candidate)
+    assert found.history is not None
+    assert found.history.chosen.level == 1
+    assert found.rows == 1_200
+    assert found.score > 0.8
+    whole, alone = found.history.options
+    assert whole.score < 0.5 < alone.score
+    assert alone.lower is not None
+    assert alone.lower > 0.2
+
+
+@pytest.mark.parametrize("timed", [False, True], ids=["by key", "by time"])
+def test_where_it_did_not_all_rows_are_learned_from(timed: bool) -> None:
+    found = trained(side(6_000, 1_200, turned=False, timed=timed))
+    assert found.history is not None
+    assert found.history.chosen.level == 0
+    assert found.rows == 7_200
+    assert len(found.history.options) == 2
+
+
+def test_rows_of_one_age_are_not_asked() -> None:
+    rows = side(3_000, 0, turned=False)
+    assert trained(rows).history is None
+
+
+def test_without_time_for_a_span_all_rows_are_judged_by_the_newest() -> None:
+    rows = side(6_000, 1_200, turned=True)
+    recipes = _recipes("linear", rows, parse_spec('target = "y"\n[train]\ntrials = 1\n'))
+    best = search(recipes, rows, AUC, FOREVER).best
+    found = compete(best, rows, AUC, lambda: 0.0)
+    assert found is not None
+    assert [option.level for option in found.options] == [0]
+    assert found.chosen.score < 0.5
+
+
+def test_the_newest_rows_judge_whatever_is_learned_from() -> None:
+    rows = side(6_000, 1_200, turned=False)
+    every, alone = [*newest_folds(rows, 0)], [*newest_folds(rows, 1)]
+    for (fit, judged), (fit_alone, judged_alone) in zip(every, alone, strict=True):
+        assert judged.tolist() == judged_alone.tolist()
+        assert judged.min() >= 6_000
+        assert fit_alone.min() >= 6_000
+        assert len(fit) == 6_000 + len(fit_alone)
+        assert not set(fit) & set(judged)
+
+
+def test_in_time_nothing_later_is_learned_from() -> None:
+    rows = side(6_000, 1_200, turned=False, timed=True)
+    assert rows.moments is not None
+    rows.moments[:100] += 10_000  # rows of an old upload from after all others
+    for fit, judged in newest_folds(rows, 0):
+        assert rows.moments[fit].max() <= rows.moments[judged].min()
