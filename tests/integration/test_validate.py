@@ -216,3 +216,13 @@ def test_more_of_the_same_is_learned_from_beside_the_old_and_judged_by_the_new(c
     assert told["rows"]["training"] + told["rows"]["held_out"] == told["rows"]["all"] == 3_600
     assert 200 < told["comparison"]["difference"]["rows"] < 400 < told["rows"]["held_out"]
     assert told["comparison"]["attempt"] == 1.0
+
+
+def test_a_class_that_came_only_at_the_end_of_time_is_learned(cloud: Cloud) -> None:
+    frame = trips(1_200)
+    frame["day"] = pd.date_range("2024-01-01", periods=len(frame), freq="h").strftime("%Y-%m-%dT%H:%M:%SZ")
+    frame.loc[1_170:, "late"] = "cancelled"
+    run = outcome(cloud, frame, SPEC.replace("[train]", 'time = "day"\n[train]'))
+    assert run["status"] == "promoted", run["reasons"]
+    manifest = cloud.stores.models.get_json("models/trips/1/manifest.json")
+    assert manifest["schema"]["classes"] == ["cancelled", "no", "yes"]

@@ -120,6 +120,13 @@ def test_folds_go_forward_in_time() -> None:
         assert side.moments[fit].max() < side.moments[judge].min()
 
 
+@pytest.mark.parametrize("rows", [400, 24_000], ids=["folds", "one split"])
+def test_a_class_that_came_last_is_learned_and_judged_out_of_time(rows: int) -> None:
+    side = side_of([*[0.0, 1.0] * (rows // 2 - 10), *[2.0] * 20], list(range(rows)), classes=3)
+    for fit, judge in folds(side):
+        assert set(side.target[fit]) == set(side.target[judge]) == {0.0, 1.0, 2.0}
+
+
 def test_without_a_time_every_row_is_judged_once_and_classes_keep_their_shares() -> None:
     side = side_of([1.0] * 20 + [0.0] * 180)
     judged = [judge for _, judge in folds(side)]

@@ -75,7 +75,8 @@ class TrainingSide:
 
 
 def folds(side: TrainingSide) -> Iterator[tuple[Places, Places]]:
-    """(fit, judge) row positions: forward in time where rows have a time, stratified by class otherwise.
+    """(fit, judge) row positions: forward in time where rows have a time, stratified by class otherwise, and where a
+    class came too late for any fold to learn it.
 
     Of plenty of rows, and of classes that each cost as much as rows do, there is one split only.
     """
@@ -83,8 +84,8 @@ def folds(side: TrainingSide) -> Iterator[tuple[Places, Places]]:
         yield _one_split(side)
         return
     count = _FOLDS if len(side) > _LITTLE else _FOLDS_OF_LITTLE
-    if side.moments is not None:
-        order = np.argsort(side.moments, kind="stable")
+    order = _in_time(side, len(side) // (count + 1))
+    if order is not None:
         for fit, judge in TimeSeriesSplit(n_splits=count).split(order):
             yield order[fit], order[judge]
         return
@@ -114,10 +115,10 @@ def _has_plenty(side: TrainingSide) -> bool:
 
 
 def _one_split(side: TrainingSide) -> tuple[Places, Places]:
-    if side.moments is not None:
-        order = np.argsort(side.moments, kind="stable")
-        first = len(order) - round(_JUDGED * len(order))
-        return order[:first], order[first:]
+    judged = round(_JUDGED * len(side))
+    order = _in_time(side, judged)
+    if order is not None:
+        return order[:-judged], order[-judged:]
     kind = ShuffleSplit if _smallest_class(side) < 2 else StratifiedShuffleSplit
     fit, judge = next(kind(1, test_size=_JUDGED, random_state=SEED).split(side.matrix, side.target))
     return fit, judge
@@ -130,6 +131,17 @@ def repeated_folds(side: TrainingSide, count: int, repeats: int) -> Iterator[tup
         return
     splitter = RepeatedStratifiedKFold(n_splits=count, n_repeats=repeats, random_state=SEED)
     yield from splitter.split(side.matrix, side.target)
+
+
+def _in_time(side: TrainingSide, judged: int) -> Places | None:
+    """Row positions by time; None where rows have none, or where some class came only with the last `judged` rows."""
+    if side.moments is None:
+        return None
+    order = np.argsort(side.moments, kind="stable")
+    if side.schema.task == "regression":
+        return order
+    came = np.unique(side.target[order[: len(order) - judged]])
+    return order if len(came) == len(np.unique(side.target)) else None
 
 
 def _smallest_class(side: TrainingSide) -> int:
