@@ -54,6 +54,21 @@ def test_of_a_year_and_a_month_by_time_the_last_weeks_are_held_out_and_the_month
     assert not grew.held_out[:16_000].any()
 
 
+def test_of_days_that_come_whole_the_last_one_is_held_out() -> None:
+    old, new = timed(16_000), timed(4_000, start=16_000, seed=1)
+    new["when"] = "1972-03-01"
+    assert grown(old, new, TIMED).held_out.sum() == 4_000
+
+
+def test_by_time_enough_of_the_rarer_class_is_held_out() -> None:
+    old, new = timed(16_000), timed(4_000, start=16_000, seed=1)
+    for frame in (old, new):
+        frame["y"] = np.where(np.arange(len(frame)) % 100 == 0, "b", "a")
+    data = grown(old, new, TIMED)
+    assert data.held_out.sum() == 4_000  # the spec's fifth, with 40 of them
+    assert grown(old, new, TIMED.replace('"y"', '"y"\nholdout = 0.4')).target[data.held_out].sum() == 40
+
+
 def test_a_row_never_changes_side_when_data_grows() -> None:
     first, more = observations(300, task="binary"), observations(500, task="binary", seed=1)
     small, large = dataset(first), grown(first, more, 'target = "y"')
@@ -234,4 +249,7 @@ def test_the_cutoff_is_the_quantile_of_the_moments(moments: list[int], share: fl
         writer.add(np.array(moments))
     state = np.ones(len(moments), dtype=np.uint8)
     only = Part("p", (), len(moments), Profile(0, {}), (), lambda name: folder / name)
-    assert _cutoff([only], state, share) == sorted(moments)[int(np.floor(share * (len(moments) - 1)))]
+    found = sorted(moments)[int(np.floor(share * (len(moments) - 1)))]
+    after, before = sum(moment > found for moment in moments), [moment for moment in moments if moment < found]
+    expected = found if 2 * after >= (1 - share) * len(moments) else max(before, default=found)
+    assert _cutoff([only], state, share) == expected

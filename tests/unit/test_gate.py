@@ -8,7 +8,6 @@ from tidemill.schema import COPY_BITS
 from tidemill.spec import Gate
 from tidemill.stages.bootstrap import interval, of_folds
 from tidemill.stages.gate import (
-    FEWEST_RARE,
     Check,
     beats_dummy,
     better_than_champion,
@@ -26,6 +25,7 @@ from tidemill.stages.gate import (
 from tidemill.stages.leakage import Leak
 from tidemill.stages.metrics import METRICS
 from tidemill.stages.parity import Parity
+from tidemill.stages.recency import FEWEST_RARE
 from tidemill.stages.slices import Slice
 
 AUC, RMSE = METRICS["roc_auc"], METRICS["rmse"]

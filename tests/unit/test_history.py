@@ -1,16 +1,21 @@
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
 from tests.unit.builders import FOREVER
+from tidemill.errors import TrainingFailed
 from tidemill.schema import Column, Schema
 from tidemill.spec import parse_spec
+from tidemill.stages import history
 from tidemill.stages.folds import TrainingSide, newest_folds
 from tidemill.stages.history import compete
 from tidemill.stages.metrics import metric
-from tidemill.stages.search import search
+from tidemill.stages.recipes import Recipe
+from tidemill.stages.search import Judged, judge, search
 from tidemill.stages.train import Trained, _recipes, train
 
 AUC = metric("roc_auc", "binary")
@@ -67,14 +72,59 @@ def test_rows_of_one_age_are_not_asked() -> None:
     assert trained(rows).history is None
 
 
-def test_without_time_for_a_span_all_rows_are_judged_by_the_newest() -> None:
+def found_by_search(rows: TrainingSide, candidate: str) -> Judged:
+    recipes = _recipes(candidate, rows, parse_spec('target = "y"\n[train]\ntrials = 1\n'))
+    return search(recipes, rows, AUC, FOREVER).best
+
+
+def test_without_time_nothing_is_asked() -> None:
     rows = side(6_000, 1_200, turned=True)
-    recipes = _recipes("linear", rows, parse_spec('target = "y"\n[train]\ntrials = 1\n'))
-    best = search(recipes, rows, AUC, FOREVER).best
-    found = compete(best, rows, AUC, lambda: 0.0)
+    assert compete(found_by_search(rows, "linear"), rows, AUC, lambda: 0.0) is None
+
+
+@pytest.mark.parametrize("candidate", ["forest", "boosting"])
+def test_with_little_time_less_of_the_past_is_learned_from(candidate: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = side(6_000, 1_200, turned=True)
+    best = replace(found_by_search(rows, candidate), seconds=300.0)  # by a slow machine
+    asked: list[tuple[int | None, int]] = []
+
+    def judged(recipe: Recipe, *given: Any, **named: Any) -> Judged:
+        asked.append((given[3] if len(given) > 3 else None, recipe.trees[1] if recipe.trees else 0))
+        return judge(recipe, *given, **named)
+
+    monkeypatch.setattr(history, "judge", judged)
+    assert compete(best, rows, AUC, lambda: 100.0) is not None
+    (learned, _), *others = asked
+    assert learned is not None
+    assert learned < 3_600
+    assert all(of_span is None for of_span, _ in others)
+    assert all(trees <= best.trees for _, trees in asked)
+
+
+def test_what_is_learned_and_told_of_a_span_is_of_its_rows() -> None:
+    rows = side(6_000, 1_200, turned=True)
+    found = compete(found_by_search(rows, "linear"), rows, AUC, FOREVER)
     assert found is not None
-    assert [option.level for option in found.options] == [0]
-    assert found.chosen.score < 0.5
+    assert found.judged.rows == found.judged.drawn == 1_200
+    assert max(places.max() for places, _ in found.judged.answers) < 1_200
+    truth = rows.since(1).target
+    for places, said in found.judged.answers:
+        assert AUC.bind(truth[places], said)(None) > 0.8
+
+
+def test_an_own_estimator_that_does_not_fit_a_span_learns_from_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = side(6_000, 1_200, turned=True)
+    best = found_by_search(rows, "linear")
+
+    def judged(*given: Any, splits: Any = None) -> Judged:
+        if splits is not None and min(len(fit) for fit, _ in splits) < 1_200:
+            raise TrainingFailed("too few rows")
+        return judge(*given) if splits is None else judge(*given, splits=splits)
+
+    monkeypatch.setattr(history, "judge", judged)
+    found = compete(best, rows, AUC, FOREVER)
+    assert found is not None
+    assert found.chosen.level == 0
 
 
 def test_the_newest_rows_judge_whatever_is_learned_from() -> None:

@@ -50,6 +50,7 @@ def save(objects: Objects, model: str, name: str, dataset: Dataset, parts: Seque
             "names": list(dataset.names),
             "parts": [{"content": part.content, "names": list(part.names), "rows": part.rows} for part in parts],
             "class_places": list(dataset.class_places),
+            "late_classes": list(dataset.late_classes),
             "rows": dataset.rows,
             "held_out": dataset.held_out,
             "cutoff": dataset.cutoff,

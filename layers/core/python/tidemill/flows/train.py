@@ -14,14 +14,13 @@ import tidemill
 import tidemill_estimators
 from tidemill.aws import datasets
 from tidemill.aws.datasets import StoredDataset
-from tidemill.aws.paths import candidate_prefix, dataset_prefix, version_prefix
+from tidemill.aws.paths import candidate_prefix, version_prefix
 from tidemill.aws.stores import Stores
 from tidemill.contracts import Candidate, TrainRequest
 from tidemill.errors import TrainingFailed
 from tidemill.schema import Schema
 from tidemill.spec import CANDIDATES, OWN
-from tidemill.stages import npy, own, repeated, spaces
-from tidemill.stages.dataset import LEFT_OUT
+from tidemill.stages import own, repeated, spaces
 from tidemill.stages.folds import SEED, TrainingSide
 from tidemill.stages.metrics import metric, or_none
 from tidemill.stages.recency import ENOUGH_HELD_OUT
@@ -84,12 +83,13 @@ def _incumbent(request: TrainRequest, data: StoredDataset, stores: Stores) -> In
     params = {**spaces.defaults(candidate), **manifest["params"]}
     # Of the champion's columns, and of the classes that there are now.
     schema = replace(Schema.from_json(manifest["schema"]), classes=data.schema.classes)
-    state = npy.parsed(stores.data.get(f"{dataset_prefix(request.model, request.dataset)}state.npy"))
-    known = [np.full(part["rows"], part["content"] in manifest["partitions"]) for part in data.facts["parts"]]
+    # A version of before there was a choice learned from all.
+    learned = manifest.get("learned_from", manifest["partitions"])
+    known = [place for place, content in enumerate(data.partitions) if content in learned]
     return Incumbent(
         champion.version,
         Recipe(candidate, schema, params, estimator=estimator),
-        np.concatenate(known)[state != LEFT_OUT],
+        np.isin(data.partition, known),
     )
 
 

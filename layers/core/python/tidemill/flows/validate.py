@@ -41,7 +41,9 @@ def run(request: ValidateRequest, stores: Stores) -> Judged:
     best = _best(request.candidates)
     facts = stores.models.get_json(f"{best.prefix}candidate.json")
     graph = _graph(best.prefix, facts, f"candidate {best.candidate} of run {request.run}", stores)
-    case = Case(data, data.schema, data.names, data.spec, data.facts["cutoff"], facts, graph, OnnxModel(graph))
+    case = Case(
+        data, data.partitions, data.schema, data.names, data.spec, data.facts["cutoff"], facts, graph, OnnxModel(graph)
+    )
     champion = _champion(request.model, stores)
     version = stores.registry.version_for(request.model, request.run)
     attempt = _attempt(request.model, version, case, champion, stores)
@@ -189,8 +191,9 @@ def _write_version(
             "dataset": request.prepared.dataset,
             "partitions": data.partitions,
             "learned_from": data.since(case.level),
+            "late_classes": data.facts.get("late_classes", []),
             "candidate": best.candidate,
-            **{key: facts[key] for key in _OF_TRAINING},
+            **{key: facts.get(key) for key in _OF_TRAINING},
             "schema": data.schema.to_json(),
             "spec": data.facts["spec"],
             "not_captured": list(data.spec.capture.drop),

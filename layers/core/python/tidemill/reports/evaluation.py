@@ -241,15 +241,15 @@ def _candidates(evaluation: Mapping[str, Any]) -> Markup:
             )
         )
     heads = ("Candidate", "Cross-validated " + evaluation["metric"]["name"], "")
-    by = "the newest training rows" if evaluation["candidate"]["history"] else "training rows only"
+    by = "the newest training rows" if evaluation["candidate"].get("history") else "training rows only"
     return section("Candidates", table(heads, rows, "lr", narrow=True), note=f"Compared on {by}.")
 
 
 def _history(evaluation: Mapping[str, Any]) -> Markup | None:
     """Whether old rows still help."""
     candidate = evaluation["candidate"]
-    history = candidate["history"]
-    if history is None:
+    history = candidate.get("history")
+    if not history or len(history["options"]) == 1:
         return None
     rows = [
         (
@@ -279,7 +279,7 @@ def _trials(evaluation: Mapping[str, Any]) -> Markup | None:
     low, high = min(known, default=0.0), max(known, default=1.0)
     rows = [
         (
-            join([settings(params), unit("chosen") if params == candidate["params"] else None]),
+            join([settings(params), unit("chosen") if _same(params, candidate["params"]) else None]),
             charts.fold_dots(scores, low, high, ", ".join(map(number, scores))),
             number(mean),
         )
@@ -289,6 +289,11 @@ def _trials(evaluation: Mapping[str, Any]) -> Markup | None:
     note = f"Each dot is one fold, from {number(low)} to {number(high)}.{short}"
     heads = (f"Settings of {candidate['candidate']}", "Folds", "Mean")
     return section("Search", table(heads, rows, "llr", most=_MOST_TRIALS), note=note)
+
+
+def _same(params: Mapping[str, Any], chosen: Mapping[str, Any]) -> bool:
+    """But for the trees that boosting grew, which depend on the rows that it learned from."""
+    return all(params[key] == chosen.get(key) for key in params if key != "max_iter")
 
 
 def _facts(evaluation: Mapping[str, Any]) -> Markup:

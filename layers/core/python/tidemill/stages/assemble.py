@@ -23,13 +23,15 @@ from tidemill.stages import npy
 from tidemill.stages.clean import EXAMPLES
 from tidemill.stages.columns import read
 from tidemill.stages.dataset import HELD_OUT, LEFT_OUT, TRAINING, Dataset, Part, State
+from tidemill.stages.recency import FEWEST_RARE
 from tidemill.stages.spill import RowIndex
 
 _FEW = 5
 """A class with fewer rows is left to training."""
 _FEWEST = 10
-_LATEST = 2_000
-"""Rows that are held out by time at least, where the newest partition's share is smaller."""
+_LATEST, _LATEST_RARE = 2_000, 3 * FEWEST_RARE
+"""Rows that are held out by time at least, and of the rarer of two classes, where the newest partition's share is
+smaller."""
 _BINS = 1 << 16
 
 
@@ -39,14 +41,14 @@ def assemble(parts: Sequence[Part], schema: Schema, spec: ModelSpec, folder: Pat
     timed = schema.of_role("time") is not None
     state = _alive(parts, folder)
     superseded = bool((state == LEFT_OUT).any())
-    cutoff = _cutoff(parts, state, 1 - _latest(parts, state, spec.holdout)) if timed else None
+    cutoff = _cutoff(parts, state, 1 - _latest(parts, state, schema, spec.holdout)) if timed else None
     if not timed and new and schema.task != "regression":
         schema = _with_sides(parts, state, schema, spec.holdout)
     _split(parts, state, schema, spec.holdout, cutoff)
-    counts = np.zeros((2, 1), dtype=np.int64)
+    counts, late = np.zeros((2, 1), dtype=np.int64), []
     if schema.task != "regression":
         counts = _count_classes(parts, state, schema)
-        _learn_all_classes(parts, state, counts)
+        late = _learn_all_classes(parts, state, counts)
     _check_sides(parts, state, schema, counts)
     profile = _profile(parts, state, schema) if timed or superseded else _merged(parts)
     observed = replace(schema, columns=tuple(_observe(column, profile) for column in schema.columns))
@@ -62,6 +64,7 @@ def assemble(parts: Sequence[Part], schema: Schema, spec: ModelSpec, folder: Pat
         names=encoded_names(observed),
         state=state,
         class_places=tuple(present.index(code) if code in present else -1 for code in range(len(schema.classes))),
+        late_classes=tuple(schema.classes[code] for code in late),
         cutoff=cutoff,
         training_profile=Profile(profile.rows, features),
         examples=_examples(parts, state, observed),
@@ -92,21 +95,28 @@ def _windows(parts: Sequence[Part], state: State, *names: str) -> Iterator[tuple
             start = stop
 
 
-def _latest(parts: Sequence[Part], state: State, share: float) -> float:
+def _latest(parts: Sequence[Part], state: State, schema: Schema, share: float) -> float:
     """The share of all rows that is held out by time: no more than the share of the newest partition, or there would be
-    months in which nothing is learned from what is new."""
+    months in which nothing is learned from what is new; but enough to judge by, of two classes of either one."""
+    rows = int((state != LEFT_OUT).sum())
     newest = int((state[len(state) - parts[-1].rows :] != LEFT_OUT).sum())
-    return min(share, max(_LATEST, share * newest) / max(int((state != LEFT_OUT).sum()), 1))
+    needed = max(_LATEST, share * newest)
+    if schema.task == "binary":
+        rarest = _count_classes(parts, state, schema)[TRAINING - 1].min()
+        needed = max(needed, _LATEST_RARE * rows / max(rarest, 1))
+    return min(share, needed / max(rows, 1))
 
 
 def _cutoff(parts: Sequence[Part], state: State, share: float) -> int:
     """The moment that the given share of the rows has reached: the k-th smallest, k = floor(share (n - 1)), found by
-    counting into ever finer bins, so that no more than a window of moments is in memory."""
+    counting into ever finer bins, so that no more than a window of moments is in memory. Where so many rows have that
+    moment that less than half of the others are left after it, the moment before."""
 
     def moments() -> Iterator[npt.NDArray[np.int64]]:
         return (values[own != LEFT_OUT] for own, (values,) in _windows(parts, state, "moments.npy"))
 
-    rank = int(np.floor(share * (int((state != LEFT_OUT).sum()) - 1)))
+    rows = int((state != LEFT_OUT).sum())
+    rank = int(np.floor(share * (rows - 1)))
     low = min(int(values.min()) for values in moments() if len(values))
     high = max(int(values.max()) for values in moments() if len(values))
     while low < high:
@@ -119,7 +129,10 @@ def _cutoff(parts: Sequence[Part], state: State, share: float) -> int:
         place = int(np.searchsorted(reached, rank, side="right"))
         rank -= int(reached[place] - counts[place])
         low, high = low + place * width, min(high, low + (place + 1) * width - 1)
-    return low
+    if 2 * sum(int((values > low).sum()) for values in moments()) >= (1 - share) * rows:
+        return low
+    before = [int(values[values < low].max()) for values in moments() if (values < low).any()]
+    return max(before, default=low)
 
 
 def _split(parts: Sequence[Part], state: State, schema: Schema, share: float, cutoff: int | None) -> None:
@@ -162,16 +175,18 @@ def _rows_of_class(part: Part, state: State, code: int) -> npt.NDArray[np.uint64
     return rows[np.argsort(mixed(rows))]
 
 
-def _learn_all_classes(parts: Sequence[Part], state: State, counts: npt.NDArray[np.int64]) -> None:
+def _learn_all_classes(parts: Sequence[Part], state: State, counts: npt.NDArray[np.int64]) -> list[int]:
     """A class that only the held-out side has cannot be judged: its rows are learned from, so that every class of the
-    data set is one that the model can answer."""
+    data set is one that the model can answer. The codes of these classes."""
     unlearned = np.flatnonzero((counts[0] == 0) & (counts[1] > 0))
     if not len(unlearned):
-        return
+        return []
     for own, (target,) in _windows(parts, state, "target.npy"):
         own[(own == HELD_OUT) & np.isin(target, unlearned)] = TRAINING
     counts[0, unlearned] = counts[1, unlearned]
     counts[1, unlearned] = 0
+    codes: list[int] = unlearned.tolist()
+    return codes
 
 
 def _check_sides(parts: Sequence[Part], state: State, schema: Schema, counts: npt.NDArray[np.int64]) -> None:

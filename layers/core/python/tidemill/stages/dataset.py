@@ -11,7 +11,7 @@ import numpy.typing as npt
 from tidemill.encoding import MISSING, Matrix
 from tidemill.profile import Profile
 from tidemill.schema import Schema
-from tidemill.stages.recency import Recency, recency, spans
+from tidemill.stages.recency import Partitions, Recency, recency, spans
 
 LEFT_OUT, TRAINING, HELD_OUT = 0, 1, 2
 """What a row of a partition is for; a row is left out when a newer one has its key."""
@@ -37,8 +37,9 @@ class Dataset:
     features that training rows say something about and the classes that have rows; the model goes on with
     `model_schema`.
 
-    `class_places`: code in a part's target → code in this data set; empty for regression. `cutoff`: held out is what
-    came after it (microseconds since 1970 in UTC). `training_profile`, the reference for drift, describes the training
+    `class_places`: code in a part's target → code in this data set; empty for regression. `late_classes` came only
+    with rows that would be held out, and are learned from. `cutoff`: held out is what came after it (microseconds since
+    1970 in UTC). `training_profile`, the reference for drift, describes the training
     rows; where keys drew the sides at random, both sides, which look the same. `examples`: (row position in the data
     set, the row as a JSON request would have it): what golden rows are made of.
     """
@@ -48,6 +49,7 @@ class Dataset:
     names: tuple[str, ...]
     state: State
     class_places: tuple[int, ...]
+    late_classes: tuple[str, ...]
     cutoff: int | None
     training_profile: Profile
     examples: tuple[tuple[int, Mapping[str, Any]], ...]
@@ -64,16 +66,20 @@ class Dataset:
 @dataclass(frozen=True)
 class Rows:
     """Rows of all arrays correspond: matrix (n, k) float32 · target (n,) class codes or values · held_out (n,) bool ·
-    keys (n,) uint64 · moments (n,) microseconds since 1970 in UTC, or None · recency (n,) uint8, which `spans`
-    are told by: see `recency`."""
+    keys (n,) uint64 · moments (n,) microseconds since 1970 in UTC, or None · partition (n,) its place among those of
+    the data set. `spans`: see `recency`."""
 
     matrix: Matrix
     target: npt.NDArray[np.float64]
     held_out: npt.NDArray[np.bool_]
     keys: npt.NDArray[np.uint64]
     moments: npt.NDArray[np.int64] | None
-    recency: Recency
+    partition: Partitions
     spans: tuple[int, ...]
+
+    @property
+    def recency(self) -> Recency:
+        return recency(self.partition, self.spans)
 
 
 @dataclass(frozen=True)
@@ -93,12 +99,10 @@ def gather(
     matrix = np.empty((kept, len(names)), dtype=np.float32)
     collected: dict[str, list[npt.NDArray[Any]]] = {"target": [], "keys": [], "moments": []}
     start = filled = 0
-    training, taken = [], []
+    taken = []
     for part in parts:
-        own = state[start : start + part.rows]
-        alive = own != LEFT_OUT
+        alive = state[start : start + part.rows] != LEFT_OUT
         start += part.rows
-        training.append(int((own == TRAINING).sum()))
         taken.append(int(alive.sum()))
         stop = filled + taken[-1]
         _pick(part, alive, names, matrix[filled:stop])
@@ -108,14 +112,16 @@ def gather(
     target = np.concatenate(collected["target"])
     if class_places:
         target = np.asarray(class_places, dtype=np.float64)[target.astype(np.int64)]
+    held_out = state[state != LEFT_OUT] == HELD_OUT
+    partition = np.repeat(np.arange(len(parts), dtype=np.uint16), taken)
     return Rows(
         matrix,
         target,
-        state[state != LEFT_OUT] == HELD_OUT,
+        held_out,
         np.concatenate(collected["keys"]),
         np.concatenate(collected["moments"]) if timed else None,
-        recency(spans(training), taken),
-        spans(training),
+        partition,
+        spans(partition, held_out, target, binary=len(class_places) - list(class_places).count(-1) == 2),
     )
 
 

@@ -83,7 +83,10 @@ def folds(side: TrainingSide) -> Iterator[tuple[Places, Places]]:
     if _has_plenty(side):
         yield _one_split(side)
         return
-    count = _FOLDS if len(side) > _LITTLE else _FOLDS_OF_LITTLE
+    yield from _several(side, _FOLDS if len(side) > _LITTLE else _FOLDS_OF_LITTLE)
+
+
+def _several(side: TrainingSide, count: int) -> Iterator[tuple[Places, Places]]:
     order = _in_time(side, len(side) // (count + 1))
     if order is not None:
         for fit, judge in TimeSeriesSplit(n_splits=count).split(order):
@@ -103,7 +106,7 @@ def newest_folds(side: TrainingSide, level: int) -> Iterator[tuple[Places, Place
     recency = np.zeros(len(side), dtype=np.uint8) if side.recency is None else side.recency
     own = np.flatnonzero(recency == side.spans)
     newest = side.take(own)
-    for fit, judge in [_one_split(newest)] if _has_plenty(side) else folds(newest):
+    for fit, judge in [_one_split(newest)] if _has_plenty(side) else _several(newest, _FOLDS):
         older = (recency >= level) & (recency < side.spans)
         if side.moments is not None:
             older &= side.moments <= side.moments[own[judge]].min()

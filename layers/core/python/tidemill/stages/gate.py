@@ -18,12 +18,11 @@ from tidemill.stages.bootstrap import Interval, PairedDifference, paired_differe
 from tidemill.stages.leakage import CERTAIN, Leak
 from tidemill.stages.metrics import Metric, or_none
 from tidemill.stages.parity import TOLERANCE, Parity
+from tidemill.stages.recency import FEWEST_RARE
 from tidemill.stages.slices import Slice
 
 SEED = 11
 LARGEST_GRAPH_MB = 25.0
-FEWEST_RARE = 20
-"""Held-out rows of the rarer of two classes that it takes to compare models: of 10, one in twenty equal models won."""
 Array = npt.NDArray[np.float64]
 
 

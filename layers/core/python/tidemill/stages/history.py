@@ -6,14 +6,15 @@ luck alone a few new rows should not take the place of many old ones.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tidemill.errors import TrainingFailed
 from tidemill.stages.bootstrap import paired_difference
-from tidemill.stages.folds import SEED, TrainingSide, newest_folds
+from tidemill.stages.folds import SEED, Places, TrainingSide, newest_folds
 from tidemill.stages.metrics import Metric, or_none
 from tidemill.stages.search import Clock, Judged, judge, mean_score
 
@@ -21,8 +22,11 @@ CONFIDENCE = 0.975
 """One-sided, that a span alone is better than all rows."""
 SHARE = 0.3
 """Of a candidate's time, kept for this where there are spans."""
+_OF_ALL_ROWS = 0.75
+"""Of that: what all rows may take. The spans have a third of all rows at most."""
 
 Array = npt.NDArray[np.float64]
+Splits = Sequence[tuple[Places, Places]]
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,8 @@ class Option:
 
 @dataclass(frozen=True)
 class History:
-    """`judged` is the chosen option's cross-validation, by the newest rows; all rows are the first option."""
+    """All rows are the first option. `judged` is the chosen one's cross-validation by the newest rows, with places
+    among the rows that are learned from."""
 
     options: tuple[Option, ...]
     chosen: Option
@@ -57,16 +62,17 @@ class History:
 
 
 def compete(best: Judged, side: TrainingSide, measure: Metric, seconds_left: Clock) -> History | None:
-    """The best recipe, taught with more and more history while there is time; None where there are no spans, or where
-    the newest rows cannot judge.
+    """The best recipe, taught with more and more history while there is time; None where there are no spans, no time,
+    or where the newest rows cannot judge.
 
-    `seconds_left` is what may be used here. All rows are judged in any case, as many of them as `best` had time for, so
-    that candidates are compared by the same rows.
+    `seconds_left` is what may be used here. Of all rows as many are taken as there is time for.
     """
-    if not side.spans:
+    if not side.spans or seconds_left() <= 0:
         return None
-    rows = best.rows if best.rows < len(side) else None
-    whole = judge(best.recipe, side, measure, seconds_left, rows, splits=[*newest_folds(side, 0)])
+    recipe = best.recipe.at_most(best.trees)
+    splits = [*newest_folds(side, 0)]
+    rows = _rows_in_time(best, side, splits, _OF_ALL_ROWS * seconds_left())
+    whole = judge(recipe, side, measure, seconds_left, rows, splits)
     found = [(Option(0, len(side), mean_score(whole.scores), None), whole)]
     if math.isnan(found[0][0].score):
         return None
@@ -74,14 +80,30 @@ def compete(best: Judged, side: TrainingSide, measure: Metric, seconds_left: Clo
         splits = [*newest_folds(side, level)]
         if sum(best.seconds_to_fit(len(fit)) for fit, _ in splits) > seconds_left():
             break
-        alone = judge(best.recipe, side, measure, seconds_left, splits=splits)
-        if len(alone.answers) < len(whole.answers):
+        try:
+            alone = judge(recipe, side, measure, seconds_left, splits=splits)
+        except TrainingFailed:
+            # Of an own estimator, which all rows are enough for.
+            continue
+        if not _of_the_same_rows(alone, whole):
             continue
         lower = _lower(alone, whole, side, measure)
         found.append((Option(level, len(side.since(level)), mean_score(alone.scores), lower), alone))
     surely = [each for each in found[1:] if each[0].lower is not None and each[0].lower > 0]
     chosen, judged = max(surely, key=lambda each: measure.gain(each[0].score), default=found[0])
-    return History(tuple(option for option, _ in found), chosen, judged)
+    return History(tuple(option for option, _ in found), chosen, _within(judged, side, chosen.level))
+
+
+def _rows_in_time(best: Judged, side: TrainingSide, splits: Splits, seconds: float) -> int | None:
+    """How many of all rows can be learned from, as `judge` takes it."""
+    share = seconds / max(sum(best.seconds_to_fit(len(fit)) for fit, _ in splits), 1e-9)
+    rows = min(best.rows_to_fit(min(share, 1), len(side)), best.rows)
+    return rows if rows < len(side) else None
+
+
+def _of_the_same_rows(one: Judged, other: Judged) -> bool:
+    """Whether both could be judged by the same folds."""
+    return [places.tolist() for places, _ in one.answers] == [places.tolist() for places, _ in other.answers]
 
 
 def _lower(alone: Judged, whole: Judged, side: TrainingSide, measure: Metric) -> float:
@@ -91,5 +113,14 @@ def _lower(alone: Judged, whole: Judged, side: TrainingSide, measure: Metric) ->
 
 
 def _said(judged: Judged) -> Array:
-    answers: Sequence[Array] = [said for _, said in judged.answers]
-    return np.concatenate(answers)
+    return np.concatenate([said for _, said in judged.answers])
+
+
+def _within(judged: Judged, side: TrainingSide, level: int) -> Judged:
+    """By places among the rows of that level."""
+    if not level or side.recency is None:
+        return judged
+    among = np.cumsum(side.recency >= level) - 1
+    rows = int(among[-1]) + 1
+    answers = tuple((among[places], said) for places, said in judged.answers)
+    return replace(judged, answers=answers, drawn=rows, rows=rows)

@@ -20,7 +20,7 @@ from tidemill.stages.metrics import Metric, as_judged, dummy_prediction, metric,
 from tidemill.stages.npy import spread
 from tidemill.stages.onnx_model import OnnxModel
 from tidemill.stages.parity import Parity
-from tidemill.stages.recency import ENOUGH_HELD_OUT, newest
+from tidemill.stages.recency import counted, enough, newest
 
 Document = Mapping[str, Any]
 Array = npt.NDArray[np.float64]
@@ -39,9 +39,11 @@ class Champion:
 
 @dataclass(frozen=True)
 class Case:
-    """A candidate, and the data set that it was trained on; `facts` is what training wrote down of it."""
+    """A candidate, and the data set that it was trained on, with the content that names each partition; `facts` is what
+    training wrote down of it."""
 
     rows: Rows
+    partitions: Sequence[str]
     schema: Schema
     names: tuple[str, ...]
     spec: ModelSpec
@@ -66,15 +68,11 @@ class Case:
 
     @cached_property
     def unseen(self) -> Mask:
-        """The held-out rows of the history that it learned from, if these are enough to judge it by."""
-        within = np.asarray(self.rows.held_out & (self.rows.recency >= self.level))
-        return within if self._enough(within) else self.rows.held_out
+        """The held-out rows of the history that it learned from."""
+        return np.asarray(self.rows.held_out & (self.rows.recency >= self.level))
 
-    def _enough(self, rows: Mask) -> bool:
-        truth = self.rows.target[rows]
-        rare = gate.FEWEST_RARE if self.schema.task == "binary" else 0
-        few = rare and np.bincount(truth.astype(np.int64), minlength=2).min() < rare
-        return len(truth) >= ENOUGH_HELD_OUT and not few
+    def _judges(self, rows: Mask) -> bool:
+        return enough(counted(self.rows.target[rows], binary=self.schema.task == "binary"))
 
     @cached_property
     def answers(self) -> Array:
@@ -103,17 +101,24 @@ class Case:
         """Of the rows that both versions held out, the newest that are enough. A time column has put the newest on that
         side anyway."""
         common = self.held_out_by_both(champion)
-        return newest(self.rows.recency, common, self._enough) if self.rows.moments is None else common
+        return newest(self.rows.recency, common, self._judges) if self.rows.moments is None else common
 
     def held_out_by_both(self, champion: Champion) -> Mask:
         """By their split rules: by key, under the smaller of the two shares, or after the later of the two cutoffs."""
-        common = self.rows.held_out
+        common = self.rows.held_out & ~self._learned_late(champion)
         if self.rows.moments is None:
             share = parse_spec(champion.manifest["spec"]).holdout
             return common & split_by_key(self.rows.keys, share, champion.schema.sides)
         if champion.manifest["cutoff"] is None:
             return common
         return np.asarray(common & (self.rows.moments > champion.manifest["cutoff"]))
+
+    def _learned_late(self, champion: Champion) -> Mask:
+        """The champion's training rows from its held-out side: of classes that it had nowhere else (see `assemble`)."""
+        late = champion.manifest.get("late_classes", ())
+        codes = [code for code, name in enumerate(self.schema.classes) if name in late]
+        known = [at for at, content in enumerate(self.partitions) if content in champion.manifest["partitions"]]
+        return np.asarray(np.isin(self.rows.target, codes) & np.isin(self.rows.partition, known))
 
 
 def judge(case: Case, champion: Champion | None, attempt: float, clock: Callable[[], float]) -> dict[str, Any]:

@@ -10,35 +10,58 @@ import numpy as np
 import numpy.typing as npt
 
 FEWEST, STEP = 1_000, 4
-"""Training rows of the shortest span, and how many times as long the next one is at least."""
+"""Training rows of the shortest span, and how many times as long the next one is at least; and so are all rows."""
 ENOUGH_HELD_OUT = 200
 """So many held-out rows judge a model themselves."""
+FEWEST_RARE = 20
+"""Held-out rows of the rarer of two classes that it takes to compare models: of 10, one in twenty equal models won."""
 
+Partitions = npt.NDArray[np.uint16]
+"""Of each row the place of its partition, the oldest first."""
 Recency = npt.NDArray[np.uint8]
 """Of each row the number of spans that have it: 0 for the oldest rows, and everywhere where there are no spans."""
 Mask = npt.NDArray[np.bool_]
 
 
-def spans(training: Sequence[int]) -> tuple[int, ...]:
+def enough(rows: Sequence[int]) -> bool:
+    """To judge a model by. `rows`: of each of two classes, or of all together."""
+    return sum(rows) >= ENOUGH_HELD_OUT and (len(rows) == 1 or min(rows) >= FEWEST_RARE)
+
+
+def counted(truth: npt.NDArray[np.float64], *, binary: bool) -> list[int]:
+    """As `enough` takes them."""
+    counts: list[int] = np.bincount(truth.astype(np.int64), minlength=2).tolist() if binary else [len(truth)]
+    return counts
+
+
+def spans(partition: Partitions, held_out: Mask, target: npt.NDArray[np.float64], *, binary: bool) -> tuple[int, ...]:
     """The first partition of each span, the shortest span first, so that rows with a recency of `level` begin with
-    `spans[-level]`; none has all partitions. `training`: rows of each partition, the oldest first."""
+    `spans[-level]`. Each has enough held-out rows to judge what is learned from it."""
+    training = np.bincount(partition[~held_out], minlength=int(partition.max(initial=0)) + 1)
+    judging = [np.zeros(1 + binary, dtype=np.int64) for _ in training]
+    for place in np.unique(partition[held_out]).tolist():
+        judging[place] += counted(target[held_out & (partition == place)], binary=binary)
     firsts: list[int] = []
-    rows, least = 0, FEWEST
+    rows, least, held = 0, FEWEST, np.zeros(1 + binary, dtype=np.int64)
     for place in range(len(training) - 1, 0, -1):
-        rows += training[place]
-        if rows >= least:
+        rows, held = rows + int(training[place]), held + judging[place]
+        if STEP * rows > training.sum():
+            break
+        if rows >= least and enough(held.tolist()):
             firsts.append(place)
             least = STEP * rows
     return tuple(firsts)
 
 
-def recency(firsts: Sequence[int], rows: Sequence[int]) -> Recency:
-    """(sum of rows,): see `Recency`. `rows` are all of each partition, `firsts` what `spans` found."""
-    numbers = [sum(first <= place for first in firsts) for place in range(len(rows))]
-    return np.repeat(np.array(numbers, dtype=np.uint8), rows)
+def recency(partition: Partitions, firsts: Sequence[int]) -> Recency:
+    """See `Recency`; `firsts` are what `spans` found."""
+    found = np.zeros(len(partition), dtype=np.uint8)
+    for first in firsts:
+        found += partition >= first
+    return found
 
 
-def newest(of: Recency, among: Mask, enough: Callable[[Mask], bool]) -> Mask:
-    """Of the rows `among` those of the shortest span that has `enough` of them; all where none has."""
+def newest(of: Recency, among: Mask, judges: Callable[[Mask], bool]) -> Mask:
+    """Of the rows `among` those of the shortest span that has enough of them; all where none has."""
     within = (among & (of >= level) for level in range(int(of.max(initial=0)), 0, -1))
-    return next(filter(enough, within), among)
+    return next(filter(judges, within), among)

@@ -104,7 +104,8 @@ def _train(candidate: str, side: TrainingSide, spec: ModelSpec, unseen: Matrix, 
     spare = kept_for_export(started) + best.seconds_to_fit(len(side))
     chosen = history.compete(best, side, measure, lambda: seconds_left() - spare)
     if chosen and chosen.chosen.level:
-        best, judged_on, learned = chosen.judged, side, side.since(chosen.chosen.level)
+        best, learned = chosen.judged, side.since(chosen.chosen.level)
+        judged_on = learned
     calibration = None if side.schema.task == "regression" else calibrate(best.answers, judged_on.target)
     decided = seconds_left()
     rows = _rows_in_time(best, len(learned), decided - kept_for_export(started))
@@ -116,7 +117,7 @@ def _train(candidate: str, side: TrainingSide, spec: ModelSpec, unseen: Matrix, 
     answers = calibration.answers if calibration else best.answers
     line, line_by = threshold(answers, judged_on.target, side.schema.task, spec.train.threshold)
     shown = learned.sample(_SHOWN_ROWS)
-    proof = parity(model, graph, unseen[:_SHOWN_ROWS], float(learned.target.std()))
+    proof = parity(model, graph, unseen[-_SHOWN_ROWS:], float(learned.target.std()))
     if not proof.holds:
         # Another candidate may be sound: this one must not win by its score, only to be refused by the gate.
         raise TrainingFailed(
