@@ -209,11 +209,11 @@ def test_a_model_of_a_world_that_turned_learns_from_new_rows_and_is_judged_by_th
 
 
 def test_more_of_the_same_is_learned_from_beside_the_old_and_judged_by_the_new(cloud: Cloud) -> None:
-    assert outcome(cloud, trips(2_000))["status"] == "promoted"
+    assert outcome(cloud, trips(4_000))["status"] == "promoted"
     run = outcome(cloud, trips(1_600, seed=1, start=10_000), name="b.csv")
     told = evaluation(cloud, int(run["version"]))
     assert told["candidate"]["history"]["chosen"] == 0
-    assert told["rows"]["training"] + told["rows"]["held_out"] == told["rows"]["all"] == 3_600
+    assert told["rows"]["training"] + told["rows"]["held_out"] == told["rows"]["all"] == 5_600
     assert 200 < told["comparison"]["difference"]["rows"] < 400 < told["rows"]["held_out"]
     assert told["comparison"]["attempt"] == 1.0
 

@@ -116,10 +116,10 @@ def test_an_own_estimator_that_does_not_fit_a_span_learns_from_all_rows(monkeypa
     rows = side(6_000, 1_200, turned=True)
     best = found_by_search(rows, "linear")
 
-    def judged(*given: Any, splits: Any = None) -> Judged:
-        if splits is not None and min(len(fit) for fit, _ in splits) < 1_200:
+    def judged(*given: Any, **named: Any) -> Judged:
+        if "splits" in named:
             raise TrainingFailed("too few rows")
-        return judge(*given) if splits is None else judge(*given, splits=splits)
+        return judge(*given)
 
     monkeypatch.setattr(history, "judge", judged)
     found = compete(best, rows, AUC, FOREVER)

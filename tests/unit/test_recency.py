@@ -25,10 +25,11 @@ def test_a_span_has_whole_partitions_and_a_thousand_training_rows() -> None:
     assert found(9_000, 800, 600) == (1,)
 
 
-def test_each_span_is_four_times_as_long_as_the_one_in_it_and_so_are_all_rows() -> None:
+def test_each_span_is_four_times_as_long_as_the_one_in_it_and_none_has_more_than_half() -> None:
     assert found(60_000, 6_000, 2_000, 1_500, 500) == (3, 1)
     assert found(70_000, *[1_400] * 20) == (20, 17, 5)
-    assert found(7_000, 1_400, 1_400) == (2,)
+    assert found(1_200, 1_400) == ()
+    assert found(3_000, 1_400) == (1,)
     assert found(0, 4_000) == ()
 
 

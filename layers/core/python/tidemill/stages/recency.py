@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 FEWEST, STEP = 1_000, 4
-"""Training rows of the shortest span, and how many times as long the next one is at least; and so are all rows."""
+"""Training rows of the shortest span, and how many times as long the next one is at least."""
 ENOUGH_HELD_OUT = 200
 """So many held-out rows judge a model themselves."""
 FEWEST_RARE = 20
@@ -45,8 +45,8 @@ def spans(partition: Partitions, held_out: Mask, target: npt.NDArray[np.float64]
     rows, least, held = 0, FEWEST, np.zeros(1 + binary, dtype=np.int64)
     for place in range(len(training) - 1, 0, -1):
         rows, held = rows + int(training[place]), held + judging[place]
-        if STEP * rows > training.sum():
-            break
+        if 2 * rows > training.sum():
+            break  # what is new outweighs the old already
         if rows >= least and enough(held.tolist()):
             firsts.append(place)
             least = STEP * rows
