@@ -23,6 +23,7 @@ from tidemill.stages.drift import DriftPolicy, DriftReport, detect
 from tidemill.stages.feed import feed_problems, silence
 from tidemill.stages.labels import join
 from tidemill.stages.reference import Reference
+from tidemill.stages.refusals import refusals, refused_feed
 from tidemill.stages.retrain import Decision, Findings, evidence, triage, unlearned, weight
 
 Document = dict[str, Any]
@@ -51,12 +52,18 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
     reference = Reference.from_json(features, made("reference.json")).without(spec.capture.drop)
     version = Version(request.model, champion.version, schema, spec, evaluation, table)
     before = look_back(version, start, stores, now)
-    reader = WindowReader(Captures(stores.captures), request.model, champion.version, schema)
+    captures = Captures(stores.captures)
+    reader = WindowReader(captures, request.model, champion.version, schema)
     window = reader.read(start, end, reference, before.found.labels.by_id)
+    refused = refusals(captures.read("refusals", request.model, start, end), champion.version, schema)
     policy = DriftPolicy(min_rows=spec.monitor.min_rows, false_alarms=spec.monitor.false_alarms)
     drift = detect(window.compared, policy, evaluation["importance"])
     enough = window.rows >= spec.monitor.min_rows
-    problems = feed_problems(reference.features, window.features) if enough else []
+    unheard = refused_feed(refused, window.rows, spec.monitor.min_rows)
+    problems = [
+        *([unheard] if unheard else []),
+        *(feed_problems(reference.features, window.features) if enough else []),
+    ]
     watched = watch(version, window, before, reader, stores.registry, now)
     check = _check_id(request.model, champion, start, end)
     past = _past(request.model, champion, check, start - spec.monitor.patience[1] * (end - start), stores)
@@ -72,7 +79,9 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
     )
     windows = [(_time(item["start"]), end_of(item), evidence(item)) for item in past]
     decision = triage(findings, windows, (start, end), spec.monitor, spec.retrain)
-    silent = silence(window.rows, [int(item["predictions"]) for item in past if "predictions" in item])
+    silent = silence(window.rows, [int(item["predictions"]) for item in past if "predictions" in item], refused.rows)
+    # Too few rows to say anything are no riddle where others were refused.
+    silent = silent or ("" if enough or unheard else refused.sentence(window.rows))
     if silent:
         decision = replace(decision, reason=f"{silent}; {decision.reason}")
     decision, governor = govern(request.model, check, decision, spec.retrain, stores.registry, now)
@@ -84,6 +93,7 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
         "window": asdict(Window(start.isoformat(), end.isoformat())),
         "predictions": window.rows,
         "other_versions": {str(number): rows for number, rows in window.others.items()},
+        "refusals": refused.to_json(),
         "action": decision.action,
         "reason": decision.reason,
         "governor": governor,

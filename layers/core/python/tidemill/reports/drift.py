@@ -41,6 +41,7 @@ def render(report: Mapping[str, Any]) -> str:
     drift = report.get("drift")
     sections = [
         _problems(report["problems"]) if report.get("problems") else None,
+        _refusals(report),
         _performance(report["performance"]),
         performance.without_labels(report),
         performance.over_time(report),
@@ -84,6 +85,25 @@ def _problems(problems: Sequence[Mapping[str, Any]]) -> Markup:
     return section(
         "Broken feed", table(("Column", "Problem", "Finding"), rows), note="No change of the world explains these."
     )
+
+
+def _refusals(report: Mapping[str, Any]) -> Markup | None:
+    refused = report.get("refusals") or {}
+    said = []
+    if refused.get("rows"):
+        of = refused["rows"] + report["predictions"]
+        share = f"{count(refused['rows'])} of {count(of)} rows ({percent(refused['rows'] / of)})"
+        said.append(f"{share}, in {count(refused['requests'])} requests.")
+        said.append("A request is refused whole, its good rows too; where none could be read it counts as one row.")
+    if refused.get("more"):
+        said.append(f"Of one request, up to {count(refused['more'])} problems more are not listed.")
+    for version, rows in refused.get("others", {}).items():
+        said.append(f"{count(rows)} rows were refused by version {version}: not counted here.")
+    if not said:
+        return None
+    rows = [(closed(one["sentence"]), count(one["requests"]), count(one["rows"])) for one in refused["problems"]]
+    drawn = table(("What was wrong", "Requests", "Rows"), rows, "lrr", most=_MOST_COLUMNS) if rows else None
+    return section("Refused requests", drawn, note=" ".join(said))
 
 
 def _performance(judged: Mapping[str, Any]) -> Markup:
