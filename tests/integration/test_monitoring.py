@@ -120,6 +120,24 @@ def test_a_broken_feed_is_told_and_never_retrained_on(serving: Cloud) -> None:
     assert all(not run["source"].startswith("check ") for run in serving.stores.registry.runs("trips"))
 
 
+def test_a_feed_that_flaps_is_told_once_and_another_problem_at_once(serving: Cloud) -> None:
+    predict(serving, trips(1_000, seed=10, start=50_000).assign(distance=lambda frame: frame["distance"] * 1_000))
+    broken = datetime.now(UTC)
+
+    def checked(minutes: int, start: datetime) -> tuple[str, bool]:
+        window = {"start": start.isoformat(), "end": (broken + timedelta(minutes=minutes)).isoformat()}
+        found = check(serving, models=["trips"], window=window)
+        return found["action"], bool(found["notice"])
+
+    since = broken - timedelta(days=1)
+    assert checked(1, since) == ("quarantine", True)
+    assert checked(2, since) == ("quarantine", False)
+    assert checked(3, broken) == ("quiet", False)
+    assert checked(4, since) == ("quarantine", False)
+    assert serving.http("POST", "/models/trips/predict", {"rows": [{}] * 200})[0] == 400
+    assert checked(5, since) == ("quarantine", True)
+
+
 def test_a_drop_whose_labels_were_learned_from_in_vain_is_a_notice(serving: Cloud) -> None:
     frame = trips(1_000, seed=8, flipped=True, start=50_000)
     predict(serving, frame)

@@ -22,6 +22,7 @@ from tidemill.spec import ModelSpec, parse_spec
 from tidemill.stages.drift import DriftPolicy, DriftReport, detect
 from tidemill.stages.feed import feed_problems, silence
 from tidemill.stages.labels import join
+from tidemill.stages.news import QUIET, news
 from tidemill.stages.reference import Reference
 from tidemill.stages.refusals import refusals, refused_feed
 from tidemill.stages.retrain import Decision, Findings, evidence, triage, unlearned, weight
@@ -66,9 +67,12 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
     ]
     watched = watch(version, window, before, reader, stores.registry, now)
     check = _check_id(request.model, champion, start, end)
-    past = _past(request.model, champion, check, start - spec.monitor.patience[1] * (end - start), stores)
+    reach = start - spec.monitor.patience[1] * (end - start)
+    known_since = min(reach, end - max(QUIET, 2 * spec.monitor.every))
+    recent = _past(request.model, champion, check, known_since, stores)
+    past = [item for item in recent if end_of(item) >= reach]
     findings = Findings(
-        problems=[problem.sentence for problem in problems if problem.broken],
+        problems=[problem for problem in problems if problem.broken],
         performance=watched.status,
         performance_sentence=watched.sentence,
         drift=drift.verdict,
@@ -105,11 +109,11 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
         "drift": drift.to_json(),
         "history": [_remembered(item) for item in past[:_HISTORY]],
     }
-    return _record(request.model, report, decision, drift, watched, past, stores)
+    return _record(report, decision, drift, watched, recent, stores, now)
 
 
 def _past(model: str, champion: Champion, check: str, since: datetime, stores: Stores) -> list[Item]:
-    """Earlier checks of this champion, as far back as persistence looks; a repeated check is not its own past."""
+    """Earlier checks of this champion, the newest first; a repeated check is not its own past."""
     items = stores.registry.checks(model, since=since.isoformat())
     return [item for item in items if item["version"] == champion.version and item["check"] != check]
 
@@ -143,15 +147,17 @@ def _new_labels(
 
 
 def _record(
-    model: str,
     report: Document,
     decision: Decision,
     drift: DriftReport,
     watched: Watched,
-    past: Sequence[Item],
+    recent: Sequence[Item],
     stores: Stores,
+    now: datetime,
 ) -> Checked:
-    check, prefix = report["check"], check_prefix(model, report["check"])
+    model, check = report["model"], report["check"]
+    prefix = check_prefix(model, check)
+    fresh, heard = news(decision.about, [item.get("heard", {}) for item in recent], now)
     stores.captures.put_json(f"{prefix}report.json", report)
     stores.captures.put_html(f"{prefix}report.html", render(report))
     stores.registry.put_check(
@@ -165,14 +171,13 @@ def _record(
         action=decision.action,
         reason=decision.reason,
         finding=decision.finding,
+        heard=heard,
         performance=watched.performance.status,
         value=watched.performance.value,
         **watched.facts(),
     )
-    # The same finding again is no news: a feed that stays broken is told once.
-    same = bool(past) and bool(decision.finding) and past[0].get("finding") == decision.finding
-    tell = decision.tell and not same
-    unread = _unread_labels(watched, past)
+    tell = fresh if decision.about else decision.tell
+    unread = _unread_labels(watched, recent)
     said = "; ".join([*([decision.reason] if tell else []), *unread])
     notice = f"{said}. Report: {prefix}report.html (tidemill report {model} --check {check})"
     return Checked(

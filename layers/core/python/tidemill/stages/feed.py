@@ -37,6 +37,11 @@ class FeedProblem:
         """A constant column alone is no proof: the weekday is one in every window of a day."""
         return self.kind != "constant"
 
+    @property
+    def cause(self) -> str:
+        """What is to be repaired; of a column, whatever it is that shows."""
+        return f"refused {self.column}" if self.kind == "refused" else self.column
+
 
 def feed_problems(reference: Profile, window: Window, *, min_rows: int = 50) -> list[FeedProblem]:
     """What no change of the world explains: values gone, another unit, values far out of range, unknown codes, one
