@@ -144,6 +144,21 @@ def test_a_capture_counts_by_its_own_time_and_not_by_its_folder(cloud: Cloud) ->
     assert list(captures.read("predictions", "trips", noon, noon + timedelta(hours=3))) == [record]
 
 
+@pytest.mark.parametrize("folder", ["2026", "2026/11", "2026/notes", "{now:%Y/%m/%d}"])
+def test_a_file_in_a_folder_of_ours_is_told_and_not_read(serving: Cloud, folder: str) -> None:
+    frame = trips(300, seed=7, start=50_000)
+    predict(serving, frame)
+    label(serving, frame[:10])
+    name = f"{folder.format(now=datetime.now(UTC))}/outcome.csv"
+    drop(serving, name, outcome(frame))
+    checked = check(serving)
+    assert f"labels that cannot be used: {name}: it is not read" in checked["notice"]
+    assert "put it under labels/trips/" in checked["notice"]
+    account = report(serving, checked)["labels"]
+    assert [(file["name"], file["rows"]) for file in account["files"]] == [(name, 0)]
+    assert account["read"] == 10
+
+
 def test_a_file_in_a_folder_of_ours_is_not_taken_for_records(cloud: Cloud) -> None:
     drop(cloud, "2026/11/25/outcome.csv", b"id,label\nk,yes\n")
     assert list(Captures(cloud.stores.captures).read("labels", "trips", None, datetime.now(UTC))) == []
