@@ -132,18 +132,25 @@ def _window(window: Window | None, spec: ModelSpec, now: datetime) -> tuple[date
 def _new_labels(
     version: Version, window: CapturedWindow, watched: Watched, start: datetime, stores: Stores, now: datetime
 ) -> int:
-    """Of the labels that a retrain could learn from, those that came after the last one that took labels up."""
+    """Of the labels that a retrain could learn from, those that came after the last one that took labels up, as far as
+    checks have counted them: of this window, of past ones since then that share no time with it, and of the one that
+    decides. Labels of no prediction may be any number, so what came is no measure."""
     if any(column.name in version.spec.capture.drop for column in version.schema.features):
         return 0
     taken = [
         _time(str(p["accepted"])) for p in stores.registry.partitions(version.model) if p.get("kind") == "captures"
     ]
-    own = watched.labelled == watched.performance.labelled
-    if not taken or (own and taken[-1] <= start):
-        return watched.labelled
-    new = read_labels(version.model, version.schema, taken[-1], now, stores.captures).labels.by_id
-    # A past window that decides may not have been read by this check.
-    return len(join(window.labelled, new, version.schema).truth) if own else min(watched.labelled, len(new))
+    since = taken[-1] if taken else None
+    labelled = watched.performance.labelled
+    own = watched.labelled == labelled
+    earlier = sum(int(w["labelled"] or 0) for w in watched.windows if since is None or _time(w["start"]) >= since)
+    if since is None or (own and since <= start):
+        return labelled + earlier
+    new = read_labels(version.model, version.schema, since, now, stores.captures).labels.by_id
+    if since > start:
+        labelled = len(join(window.labelled, new, version.schema).truth)
+    # The window that decides may be one from before, which this check may not have read.
+    return max(labelled + earlier, 0 if own else min(watched.labelled, len(new)))
 
 
 def _record(
