@@ -118,6 +118,7 @@ class TidemillStack(Stack):
             substitutions={
                 "PipelineArn": pipeline.state_machine_arn,
                 "NoticeTopicArn": self.topic.topic_arn,
+                "RegistryTable": self.storage.registry.table_name,
             },
             environment=environment,
         ).machine
@@ -207,6 +208,8 @@ class TidemillStack(Stack):
 
         self.pipeline.grant_start_execution(self.monitoring)
         self.topic.grant_publish(self.monitoring)
+        # It takes back an order that could not be started.
+        grants.call_without(registry, self.monitoring, "UpdateItem", attributes=CHAMPION)
 
     def _output(self) -> None:
         """The names are a contract with the command."""
