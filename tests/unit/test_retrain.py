@@ -8,7 +8,7 @@ import pytest
 
 from tidemill.spec import Monitor, Retrain
 from tidemill.stages.feed import FeedProblem
-from tidemill.stages.retrain import Findings, evidence, persistence, triage, unlearned, weight
+from tidemill.stages.retrain import Findings, evidence, persistence, triage, unlearned
 
 NOW = datetime(2030, 1, 31, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -106,23 +106,6 @@ def test_overlapping_windows_are_one_voice() -> None:
     assert persistence(hourly, WINDOW, 3) == 1
     longer = [(NOW - DAY - i * timedelta(hours=1), NOW - i * timedelta(hours=1), "drift") for i in range(1, 60)]
     assert persistence(longer, WINDOW, 3) == 3
-
-
-@pytest.mark.parametrize(
-    ("drifted", "importance", "share"),
-    [
-        (["a"], {"a": 0.03, "b": 0.01, "c": -0.5}, 0.75),
-        (["c"], {"a": 0.03, "b": 0.01, "c": -0.5}, 0.0),
-        (["a", "b"], {"a": 0.03, "b": 0.01}, 1.0),
-        (["predictions"], {"a": 0.03}, 1.0),
-        (["a"], {"a": 0.0, "b": -0.1}, 1.0),
-        (["a"], {}, 1.0),
-    ],
-)
-def test_drift_weighs_what_its_columns_hold_of_the_importance(
-    drifted: list[str], importance: dict[str, float], share: float
-) -> None:
-    assert weight(drifted, importance) == pytest.approx(share)
 
 
 def test_a_check_of_a_broken_feed_says_nothing_of_drift() -> None:

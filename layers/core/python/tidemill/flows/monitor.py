@@ -25,7 +25,7 @@ from tidemill.stages.labels import join
 from tidemill.stages.news import QUIET, news
 from tidemill.stages.reference import Reference
 from tidemill.stages.refusals import refusals, refused_feed
-from tidemill.stages.retrain import Decision, Findings, evidence, triage, unlearned, weight
+from tidemill.stages.retrain import Decision, Findings, evidence, triage, unlearned
 
 Document = dict[str, Any]
 _HISTORY = 30
@@ -79,7 +79,7 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
         drift_sentence=drift.sentence,
         new_labels=_new_labels(version, window, watched, start, stores, now),
         new_uploads=unlearned(stores.registry.partitions(request.model), stores.registry.runs(request.model)),
-        weight=weight(drift.drifted, evaluation["importance"]),
+        weight=1.0 if drift.importance is None else drift.importance,
     )
     windows = [(_time(item["start"]), end_of(item), evidence(item)) for item in past]
     decision = triage(findings, windows, (start, end), spec.monitor, spec.retrain)

@@ -159,7 +159,10 @@ def _said(drift: Mapping[str, Any], of: str) -> str:
         "reaches the threshold, which the tick marks."
     )
     share = drift["importance"]
-    return rule if share is None else f"{rule} The drifted columns have {percent(share)} of the importance."
+    if share is None:
+        return rule
+    held = f"{rule} What drifted holds {percent(share)} of what the model goes by"
+    return f"{held}; answers, and how columns go together, count as all of it."
 
 
 def _least(column: Mapping[str, Any]) -> float:

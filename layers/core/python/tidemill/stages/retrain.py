@@ -31,8 +31,9 @@ _UNIMPORTANT = "unimportant drift"
 
 @dataclass(frozen=True)
 class Findings:
-    """What one window showed. `problems` are those that break a feed; `drift` is the report's verdict; `weight` see
-    below; `new_labels` and `new_uploads` are what a retrain could learn from beyond what was judged before."""
+    """What one window showed. `problems` are those that break a feed; `drift` is the report's verdict, `weight` what
+    drifted holds of the importance; `new_labels` and `new_uploads` are what a retrain could learn from beyond what was
+    judged before."""
 
     problems: "Sequence[FeedProblem]"
     performance: str
@@ -94,16 +95,6 @@ def _learn(why: str, findings: Findings, retrain: Retrain) -> Decision:
     missing = f"send labels (at least {retrain.min_new_labels}) or upload newer data"
     sentence = f"{why}, but there is nothing new to learn from: {missing}"
     return Decision("note", sentence, tell=True, finding="nothing new", about=["nothing new"])
-
-
-def weight(drifted: Sequence[str], importance: Mapping[str, float]) -> float:
-    """Share of the summed positive importance that is in `drifted`. All of it where no column has any, and where
-    something drifted of which none is known, such as the predictions."""
-    positive = {name: max(loss, 0.0) for name, loss in importance.items()}
-    total = sum(positive.values())
-    if not total or not positive.keys() >= set(drifted):
-        return 1.0
-    return sum(positive[name] for name in drifted) / total
 
 
 def evidence(check: Mapping[str, Any]) -> str:
