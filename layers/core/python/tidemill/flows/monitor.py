@@ -28,7 +28,6 @@ from tidemill.stages.refusals import refusals, refused_feed
 from tidemill.stages.retrain import Decision, Findings, evidence, triage, unlearned
 
 Document = dict[str, Any]
-_HISTORY = 30
 
 
 def monitor(request: CheckRequest, stores: Stores) -> Checked:
@@ -107,7 +106,6 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
         "labels": watched.account,
         "windows": watched.windows,
         "drift": drift.to_json(),
-        "history": [_remembered(item) for item in past[:_HISTORY]],
     }
     return _record(report, decision, drift, watched, recent, stores, now)
 
@@ -205,15 +203,6 @@ def _unread_labels(watched: Watched, past: Sequence[Item]) -> list[str]:
         return []
     more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
     return [f"labels that cannot be used: {'; '.join(problems[:3])}{more}"]
-
-
-def _remembered(item: Item) -> Document:
-    return {
-        "end": end_of(item).isoformat(),
-        "action": item["action"],
-        "verdict": item["verdict"],
-        "value": item.get("value"),
-    }
 
 
 def _check_id(model: str, champion: Champion, start: datetime, end: datetime) -> str:

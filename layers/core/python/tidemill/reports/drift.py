@@ -27,7 +27,6 @@ from tidemill.reports.page import (
 )
 
 _MOST_COLUMNS = 60
-_TONES: Mapping[str, Tone] = {"quiet": "pass", "note": "calm", "quarantine": "fail", "retrain": "warn"}
 _PARTS: Mapping[str, tuple[str, str]] = {
     "answer": ("Answers", "held-out rows"),
     "together": ("How the columns go together", "training rows"),
@@ -47,7 +46,6 @@ def render(report: Mapping[str, Any]) -> str:
         performance.over_time(report),
         performance.labels(report),
         *(_columns(drift, of) for of in _PARTS if drift),
-        _history(report),
     ]
     window = f"{moment(report['window']['start'])} to {moment(report['window']['end'])} UTC"
     sub = f"{window}, {count(report['predictions'])} predictions, check {report['check']}"
@@ -58,7 +56,7 @@ def render(report: Mapping[str, Any]) -> str:
 
 def _verdict(report: Mapping[str, Any]) -> Markup:
     action, drift, judged = report["action"], report.get("drift"), report["performance"]
-    tone = _TONES.get(action, "calm")
+    tone = performance.TONES.get(action, "calm")
     unknown = not drift or drift["verdict"] == "insufficient_data"
     if action == "quiet" and unknown and judged["status"] == "insufficient_labels":
         tone, says = "calm", "There is too little data in this window to say anything."
@@ -193,29 +191,3 @@ def _test(test: Mapping[str, Any]) -> list[object]:
     words = f"{label} {number(test['effect'])}, threshold {number(test['threshold'])}"
     tone: Tone = "warn" if test["drifted"] else "calm"
     return [charts.meter(test["effect"], test["threshold"], tone, words), unit(f"{label} {test['effect']:.2f}, p {p}")]
-
-
-def _history(report: Mapping[str, Any]) -> Markup | None:
-    past = list(report.get("history") or ())
-    if not past:
-        return None
-    drift = report.get("drift")
-    now = {
-        "end": report["window"]["end"],
-        "action": report["action"],
-        "verdict": drift["verdict"] if drift else "",
-        "value": report["performance"]["value"],
-    }
-    checks = [now, *past]
-    rows = [
-        (
-            moment(check["end"]),
-            badge(_TONES.get(check["action"], "calm"), check["action"]),
-            check["verdict"].replace("_", " "),
-            number(check["value"]),
-        )
-        for check in checks
-    ]
-    heads = ("Window's end, UTC", "Decision", "Drift", report["performance"]["metric"])
-    strip = charts.strip([_TONES.get(check["action"], "calm") for check in reversed(checks)], "Decisions, oldest first")
-    return section("History", strip, table(heads, rows, "lllr", most=10, narrow=True), note="Checks of this version.")
