@@ -70,9 +70,11 @@ SUPPRESSIONS = (
     _prefixes("Validate", "Data/datasets", "Models/candidates", "Models/models"),
     _prefixes("Deploy", "Models/models"),
     _prefixes("Infer", "Models/models", "Captures/labels"),
-    _prefixes("Capture", "Captures/predictions"),
+    _prefixes("Capture", "Captures/predictions", "Captures/refusals"),
     _prefixes("Batch", "Data/batch", "Data/batch-results", "Models/models"),
-    _prefixes("Monitor", "Models/models", "Captures/predictions", "Captures/labels", "Captures/drift"),
+    _prefixes(
+        "Monitor", "Models/models", "Captures/predictions", "Captures/refusals", "Captures/labels", "Captures/drift"
+    ),
     Suppression(
         "IAM5",
         tuple(f"{machine}/Role/DefaultPolicy" for machine in _MACHINES),

@@ -30,6 +30,9 @@ SLOWEST = Duration.seconds(2)
 
 COUNTED = {"captures-lost": "CaptureLost", "degraded": "Degraded"}
 """Alarm → what the endpoint counts while it goes on answering, so that no error tells of it."""
+ROWS = ("Predictions", "Refused")
+"""What the endpoint counts of the rows that it is sent. They ring no alarm: of those that are refused the check tells,
+which knows what share they are and why."""
 
 
 class Notices(Construct):
@@ -94,6 +97,10 @@ class Observability(Construct):
                 [
                     _graph("Errors", [f.metric_errors() for f in each]),
                     _graph("Slowest call", [f.metric_duration(statistic="Maximum") for f in each]),
+                ],
+                [
+                    _graph("Rows", [_of_every_model(counted, environment) for counted in ROWS]),
+                    _graph("Lost or degraded", [_of_every_model(counted, environment) for counted in COUNTED.values()]),
                 ],
                 [
                     _graph("Requests", [api.metric_count(), api.metric_client_error(), api.metric_server_error()]),

@@ -118,6 +118,7 @@ class TidemillStack(Stack):
             substitutions={
                 "PipelineArn": pipeline.state_machine_arn,
                 "NoticeTopicArn": self.topic.topic_arn,
+                "RegistryTable": self.storage.registry.table_name,
             },
             environment=environment,
         ).machine
@@ -177,12 +178,12 @@ class TidemillStack(Stack):
 
         grants.read(models, function["infer"], "models/")
         grants.learn_of_absence(models, function["infer"])
-        # What it answered it writes to its log.
-        stored = () if environment.capture == "log" else ("predictions/",)
+        # What it answered and refused it writes to its log.
+        stored = () if environment.capture == "log" else ("predictions/", "refusals/")
         grants.write(captures, function["infer"], *stored, "labels/")
         grants.call(registry, function["infer"], "GetItem", "Query")
 
-        grants.write(captures, function["capture"], "predictions/")
+        grants.write(captures, function["capture"], "predictions/", "refusals/")
 
         grants.read_versions(data, function["batch"], BATCH)
         grants.read(data, function["batch"], BATCH, "batch-results/")
@@ -199,14 +200,16 @@ class TidemillStack(Stack):
         grants.call(registry, function["list_models"], "GetItem", "Query")
 
         grants.read(models, function["monitor"], "models/")
-        grants.read(captures, function["monitor"], "predictions/", "labels/")
-        grants.find(captures, function["monitor"], "predictions/", "labels/")
+        grants.read(captures, function["monitor"], "predictions/", "refusals/", "labels/")
+        grants.find(captures, function["monitor"], "predictions/", "refusals/", "labels/")
         grants.write(captures, function["monitor"], "drift/")
         grants.call(registry, function["monitor"], "GetItem", "Query")
         grants.call_without(registry, function["monitor"], "PutItem", attributes=(SINCE,))
 
         self.pipeline.grant_start_execution(self.monitoring)
         self.topic.grant_publish(self.monitoring)
+        # It takes back an order that could not be started.
+        grants.call_without(registry, self.monitoring, "UpdateItem", attributes=CHAMPION)
 
     def _output(self) -> None:
         """The names are a contract with the command."""

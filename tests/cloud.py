@@ -218,7 +218,7 @@ def _make_machines() -> dict[str, str]:
             FunctionName=name, Runtime="python3.12", Role=role, Handler="handler.handler", Code={"ZipFile": b"-"}
         )
         arns[f"{name.title().replace('_', '')}FunctionArn"] = made["FunctionArn"]
-    arns["NoticeTopicArn"] = ENVIRONMENT["NOTICE_TOPIC"]
+    arns |= {"NoticeTopicArn": ENVIRONMENT["NOTICE_TOPIC"], "RegistryTable": ENVIRONMENT["REGISTRY_TABLE"]}
     machines: dict[str, str] = {}
     client = boto3.client("stepfunctions")
     for name in ("pipeline", "monitoring"):

@@ -1,7 +1,8 @@
 """Requests of all kinds through the handler of infer, in one process: `python -m tests.fuzz.serve [--requests 10000]`.
 
 Ends with how many of each status there were, the slowest ones, and a verdict: no reply of 5xx, none that is not what
-docs/http-api.md says, none slower than a second, nothing captured of what was refused, and all of what was answered.
+docs/http-api.md says, none slower than a second, all captured of what was answered, and of what was refused that it was
+and no more.
 """
 
 import argparse
@@ -30,7 +31,7 @@ from tidemill.aws.objects import Objects
 from tidemill.aws.registry import Champion
 from tidemill.aws.stores import Serving
 from tidemill.flows.infer import Endpoint
-from tidemill.stages.captured import read_lines
+from tidemill.stages.captured import PREDICTIONS, REFUSALS, read_lines
 
 SLOWEST = 1.0
 """Seconds of the processor, which do not depend on who else works there."""
@@ -100,6 +101,13 @@ def models() -> Mapping[str, bytes]:
     return found
 
 
+@cache
+def columns() -> Mapping[str, Sequence[str]]:
+    """Their names, by model."""
+    manifests = {name: json.loads(models()[f"models/{name}/1/manifest.json"]) for name in ("two", "number")}
+    return {name: [column["name"] for column in one["schema"]["columns"]] for name, one in manifests.items()}
+
+
 @dataclass
 class Fuzzed:
     """What came of the requests so far. `wrong` has in words what should not have been, with the request."""
@@ -152,6 +160,7 @@ def problems(
     protocol = route[:1] == ["v2"]
     outputs = document.get("outputs", ()) if protocol and route[-1] == "infer" else ()
     yield from _of_captures(written, outputs[0]["shape"][0] if outputs else len(document.get("predictions", ())))
+    yield from _of_refusals(written, route, status)
     if stored != (status == 202):
         yield f"{stored} objects were stored with status {status}"
     if status >= 400:
@@ -169,7 +178,7 @@ def _refuse(constant: str) -> NoReturn:
 
 def _of_captures(written: Sequence[str], rows: int) -> Iterator[str]:
     captured = read_lines(written)
-    records = [record for each in captured.records.values() for record in each]
+    records = [record for (kind, _), each in captured.records.items() if kind == PREDICTIONS for record in each]
     lost = sum(int(json.loads(line)["CaptureLost"][0]) for line in written if '"CaptureLost"' in line)
     if captured.damaged or len(records) + lost != rows:
         yield f"{len(records)} captures, {lost} lost, {captured.damaged} damaged lines of {rows} predictions"
@@ -178,6 +187,20 @@ def _of_captures(written: Sequence[str], rows: int) -> Iterator[str]:
         json.dumps(records, ensure_ascii=False, allow_nan=False).encode()
     except ValueError as error:
         yield f"a capture that no file takes: {error}"
+
+
+def _of_refusals(written: Sequence[str], route: Sequence[str], status: int) -> Iterator[str]:
+    """One of each body that could not be answered, with names that the model has and no other text."""
+    found = [(model, each) for (kind, model), each in read_lines(written).records.items() if kind == REFUSALS]
+    records = [record for _, each in found for record in each]
+    model = next(iter(route[2:] if route[:1] == ["v2"] else route[1:]), "")
+    asked = route[-1:] in (["predict"], ["infer"]) and model in columns()
+    if len(records) != (asked and status in (400, 413)):
+        yield f"{len(records)} refusals captured with status {status}"
+    for name, each in found:
+        told = {text for record in each for problem in record["problems"] for text in problem}
+        if not told <= {"", *columns()[name], "absent", "null", "unusable", "too_large"}:
+            yield f"refusals with the words {sorted(told)[:5]}"
 
 
 def _of_refusal(reply: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator[str]:

@@ -57,5 +57,9 @@ def test_an_exception_and_a_prediction_without_a_capture_would_be_seen() -> None
         reply = infer.handler(event(rows(ROW)), None)
         assert not [*problems(reply, fuzzed.written, 0)]
         assert [*problems(reply, [], 0)] == ["0 captures, 0 lost, 0 damaged lines of 1 predictions"]
+        fuzzed.written.clear()
+        refused = infer.handler(event('{"rows": [{}]}'), None)
+        assert not [*problems(refused, fuzzed.written, 0)]
+        assert [*problems(refused, [], 0)] == ["0 refusals captured with status 400"]
     assert fuzzed.statuses[502] == 1
     assert fuzzed.wrong[0].startswith("AttributeError")

@@ -115,6 +115,7 @@ def loop(cloud: Cloud) -> None:
     assert cloud.invoke("batch", damaged)["status"] == "invalid"
     frame = trips(800, seed=7, start=50_000, flipped=True)
     predict(cloud, frame)
+    assert cloud.http("POST", "/models/trips/predict", {"rows": [{}]})[0] == 400
     label(cloud, frame)
     assert check(cloud)["action"] == "retrain"
     wait_for_retrain(cloud)

@@ -6,7 +6,7 @@ import pytest
 
 from infra.app import NO_BUNDLING, ROOT, synthesize
 from infra.config import ENVIRONMENTS
-from infra.observability import COUNTED
+from infra.observability import COUNTED, ROWS
 from infra.stages import STAGES
 from tests.infra.conftest import Synthesized
 from tests.infra.template import Template
@@ -130,10 +130,10 @@ def test_what_the_endpoint_counts_while_it_goes_on_answering_alarms(
     assert counted in [query.groups() for query in watched if query]
 
 
-def test_no_alarm_waits_for_a_metric_that_nobody_counts() -> None:
+def test_nobody_waits_for_a_metric_that_nobody_counts() -> None:
     flow = (ROOT / "layers/core/python/tidemill/flows/infer.py").read_text(encoding="utf-8")
     handler = (ROOT / "functions/infer/handler.py").read_text(encoding="utf-8")
-    assert set(COUNTED.values()) <= set(re.findall(r'self\.count\("(\w+)"', flow))
+    assert {*COUNTED.values(), *ROWS} <= set(re.findall(r'self\.count\("(\w+)"', flow))
     assert "count(name, value, model=model)" in handler
 
 
@@ -176,3 +176,14 @@ def test_notices_go_to_the_address_of_the_context(tmp_path: Path) -> None:
 
 def test_there_is_one_dashboard(template: Template) -> None:
     assert template.the("AWS::CloudWatch::Dashboard")["DashboardName"] == "Tidemill-dev"
+
+
+def test_the_dashboard_has_the_rows_that_were_refused_beside_those_that_were_answered(template: Template) -> None:
+    body = json.loads(template.show(template.the("AWS::CloudWatch::Dashboard")["DashboardBody"]))
+    (rows,) = [widget for widget in body["widgets"] if widget["properties"]["title"] == "Rows"]
+    queries = [re.findall(r"SUM\((\w+)\)", str(metric)) for metric in rows["properties"]["metrics"]]
+    assert queries == [["Predictions"], ["Refused"]]
+
+
+def test_no_alarm_rings_for_a_refused_row_of_which_the_check_tells(template: Template) -> None:
+    assert not any("Refused" in str(alarm) for alarm in template.of_type("AWS::CloudWatch::Alarm").values())

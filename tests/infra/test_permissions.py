@@ -30,12 +30,6 @@ ACTIONS = {
 }
 """What IAM calls a method of boto3."""
 
-_CAPTURES = {
-    "s3:GetObject CaptureBucket/predictions/*",
-    "s3:GetObject CaptureBucket/labels/*",
-    "s3:ListBucket CaptureBucket only predictions/* labels/*",
-}
-
 MAY: dict[str, set[str]] = {
     "claim": {
         "dynamodb:GetItem RegistryTable",
@@ -52,10 +46,12 @@ MAY: dict[str, set[str]] = {
         "s3:ListBucket DataBucket",
         "dynamodb:GetItem RegistryTable",
         "dynamodb:Query RegistryTable",
+        "s3:GetObject CaptureBucket/predictions/*",
+        "s3:GetObject CaptureBucket/labels/*",
+        "s3:ListBucket CaptureBucket only predictions/* labels/*",
         "dynamodb:PutItem RegistryTable without since version",
         "dynamodb:UpdateItem RegistryTable without since version",
-    }
-    | _CAPTURES,
+    },
     "train": {
         "s3:GetObject DataBucket/datasets/*",
         "s3:GetObject ModelBucket/models/*",
@@ -90,7 +86,7 @@ MAY: dict[str, set[str]] = {
         "dynamodb:GetItem RegistryTable",
         "dynamodb:Query RegistryTable",
     },
-    "capture": {"s3:PutObject CaptureBucket/predictions/*"},
+    "capture": {"s3:PutObject CaptureBucket/predictions/*", "s3:PutObject CaptureBucket/refusals/*"},
     "batch": {
         "s3:GetObject DataBucket/batch/*",
         "s3:GetObjectVersion DataBucket/batch/*",
@@ -109,9 +105,12 @@ MAY: dict[str, set[str]] = {
         "s3:PutObject CaptureBucket/drift/*",
         "dynamodb:GetItem RegistryTable",
         "dynamodb:Query RegistryTable",
+        "s3:GetObject CaptureBucket/predictions/*",
+        "s3:GetObject CaptureBucket/refusals/*",
+        "s3:GetObject CaptureBucket/labels/*",
+        "s3:ListBucket CaptureBucket only predictions/* refusals/* labels/*",
         "dynamodb:PutItem RegistryTable without since",
-    }
-    | _CAPTURES,
+    },
     "PipelineArn": {
         f"lambda:InvokeFunction {stage}" for stage in ("claim", "prepare", "train", "validate", "deploy", "notify")
     },
@@ -120,6 +119,7 @@ MAY: dict[str, set[str]] = {
         "lambda:InvokeFunction monitor",
         "states:StartExecution PipelineArn",
         "sns:Publish NoticeTopicArn",
+        "dynamodb:UpdateItem RegistryTable without since version",
     },
 }
 """Who may do what, written out by hand: a grant that is new stands in a diff of this table too."""

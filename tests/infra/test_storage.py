@@ -108,7 +108,7 @@ def test_no_stage_writes_where_a_file_would_start_anything(template: Template) -
     may = {sentence for stage in STAGES for sentence in template.function_may(stage.name)}
     written = [sentence.partition("/")[2].removesuffix("*") for sentence in may if sentence.startswith("s3:PutObject ")]
     assert sorted(written) == [
-        "batch-results/", "candidates/", "datasets/", "drift/", "labels/", "models/", "predictions/",
+        "batch-results/", "candidates/", "datasets/", "drift/", "labels/", "models/", "predictions/", "refusals/",
     ]  # fmt: skip
     pairs = [*product(starting, written), *product(starting, starting)]
     assert not [

@@ -465,6 +465,18 @@ def test_a_check_is_made_now_and_its_report_can_be_fetched(command: Command) -> 
     assert shown["summary"]["window"] == "2013-01-01T00:00:00+00:00/2013-01-02T12:00:00+00:00"
 
 
+def test_labels_that_a_check_could_not_use_are_told_beside_its_verdict(command: Command) -> None:
+    captures = command.cloud.stores.captures
+    captures.put("labels/trips/late.csv", b"id,label\nt1,perhaps\n")
+    problem = "late.csv: a label must be one of no, yes, not 'perhaps'"
+    asked = ("monitor", "trips", "--window", "2013-01-01/2013-01-02")
+    assert command(*asked)[1]["label_problems"] == [problem]
+    assert main([*asked, *AWS]) == 0
+    assert f"labels that cannot be used: {problem}" in command.capture.readouterr().out
+    captures.client.delete_object(Bucket="captures", Key="labels/trips/late.csv")
+    assert command(*asked)[1]["label_problems"] == []
+
+
 def test_windows_since_the_last_check_are_made_up_for_the_oldest_first(command: Command) -> None:
     command("monitor", "trips", "--window", "2013-01-01/2013-01-02")
     code, document = command("monitor", "trips", "--backfill", "2")

@@ -134,7 +134,7 @@ def test_ids_that_no_reply_holds_are_refused_and_not_captured(serving: Cloud, le
     endpoint, _, _ = make_endpoint(serving)
     with pytest.raises(TooLarge, match=r"the rows' ids alone are .* bytes of the reply, and 3,000,000 is the limit"):
         endpoint.predict("trips", rows, "q")
-    assert not list(serving.stores.captures.keys(""))
+    assert not list(serving.stores.captures.keys("predictions/"))
 
 
 def test_as_many_long_ids_as_a_call_has_rows_are_answered(serving: Cloud) -> None:

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import boto3
 import pytest
 from moto import mock_aws
 
@@ -15,6 +17,10 @@ from tidemill.errors import InvalidRequest, StoreUnavailable
 from tidemill.flows import govern
 from tidemill.spec import Retrain
 from tidemill.stages.retrain import Decision
+from tidemill_cli.cloud import Target
+from tidemill_cli.commands.retrain import retrain
+from tidemill_cli.console import Console
+from tidemill_cli.session import Session
 
 NOW = datetime(2030, 1, 31, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -130,6 +136,29 @@ def test_a_persons_retrain_counts_for_what_the_checks_may_start(registry: Regist
     registry.finish_run("trips", retrain_run("trips", order.check), NOW + HOUR, status="promoted", seconds=10)
     assert "the last retrain began 2 hours ago" in ask(registry, "c-1", NOW + 2 * HOUR)[1]
     assert govern.standing("trips", POLICY, registry, NOW + 2 * HOUR)["retrains"] == 1
+
+
+def test_an_order_that_could_not_be_started_holds_no_other_back(registry: Registry) -> None:
+    order = govern.order("trips", "newer code", "bob", registry, NOW)
+    govern.forget("trips", "order-of-another", registry)
+    assert "under way" in ask(registry, "c-1", NOW + HOUR)[1]
+    govern.forget("trips", order.check, registry)
+    assert ask(registry, "c-2", NOW + HOUR)[0].action == "retrain"
+
+
+def test_a_person_whose_order_could_not_be_started_may_order_again(registry: Registry) -> None:
+    def client(service: str) -> Any:
+        return boto3.client(service)  # type: ignore[call-overload]
+
+    registry.claim_run("trips", "r-0", NOW, source="uploads/trips/a.csv", execution="e")
+    registry.finish_run("trips", "r-0", NOW, status="promoted")
+    session = Session(Console())
+    gone = "arn:aws:states:us-east-1:123456789012:stateMachine:gone"
+    names = {"PipelineArn": gone, "RegistryTable": registry.table}
+    session.__dict__["target"] = Target("moto", False, names, client, "", lambda: "me")
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match="StateMachineDoesNotExist"):
+            retrain(session, "trips", "newer code", waiting=None)
 
 
 def test_an_order_that_a_check_was_faster_than_is_to_be_said_again(

@@ -144,6 +144,21 @@ def test_a_capture_counts_by_its_own_time_and_not_by_its_folder(cloud: Cloud) ->
     assert list(captures.read("predictions", "trips", noon, noon + timedelta(hours=3))) == [record]
 
 
+@pytest.mark.parametrize("folder", ["2026", "2026/11", "2026/notes", "{now:%Y/%m/%d}"])
+def test_a_file_in_a_folder_of_ours_is_told_and_not_read(serving: Cloud, folder: str) -> None:
+    frame = trips(300, seed=7, start=50_000)
+    predict(serving, frame)
+    label(serving, frame[:10])
+    name = f"{folder.format(now=datetime.now(UTC))}/outcome.csv"
+    drop(serving, name, outcome(frame))
+    checked = check(serving)
+    assert f"labels that cannot be used: {name}: it is not read" in checked["notice"]
+    assert "put it under labels/trips/" in checked["notice"]
+    account = report(serving, checked)["labels"]
+    assert [(file["name"], file["rows"]) for file in account["files"]] == [(name, 0)]
+    assert account["read"] == 10
+
+
 def test_a_file_in_a_folder_of_ours_is_not_taken_for_records(cloud: Cloud) -> None:
     drop(cloud, "2026/11/25/outcome.csv", b"id,label\nk,yes\n")
     assert list(Captures(cloud.stores.captures).read("labels", "trips", None, datetime.now(UTC))) == []
@@ -167,3 +182,31 @@ def test_rows_that_the_model_knows_less_of_are_an_estimated_drop_that_asks_for_l
     assert checked["action"] == "note"
     assert checked["reason"].startswith("without labels roc_auc is estimated at")
     assert "there is nothing new to learn from: send labels" in checked["notice"]
+
+
+def shrunk(cloud: Cloud, seed: int, labelled: int) -> tuple[datetime, datetime]:
+    """The window of rows of which the model knows less, so many of them with a label."""
+    began = datetime.now(UTC)
+    frame = trips(1_500, seed=seed, start=seed * 10_000)
+    frame["wind"] = frame["wind"] * 0.15
+    predict(cloud, frame)
+    if labelled:
+        label(cloud, frame[:labelled])
+    return began, datetime.now(UTC)
+
+
+def test_labels_that_trickle_in_add_up_to_something_new(serving: Cloud) -> None:
+    first = check(serving, models=["trips"], window=window(*shrunk(serving, 9, labelled=30)))
+    assert "there is nothing new to learn from: send labels (at least 50)" in first["reason"]
+    second = check(serving, models=["trips"], window=window(*shrunk(serving, 10, labelled=30)))
+    assert second["action"] == "retrain"
+    assert wait_for_retrain(serving)["status"] in ("promoted", "rejected")
+
+
+def test_labels_that_were_learned_from_do_not_add_up_again(serving: Cloud) -> None:
+    serving.spec("trips", f"{MONITORED}[gate]\nfloor = 0.999")
+    first = check(serving, models=["trips"], window=window(*shrunk(serving, 9, labelled=60)))
+    assert first["action"] == "retrain"
+    assert wait_for_retrain(serving)["status"] == "rejected"
+    again = check(serving, models=["trips"], window=window(*shrunk(serving, 10, labelled=30)))
+    assert "there is nothing new to learn from" in again["reason"]

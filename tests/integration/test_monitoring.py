@@ -74,6 +74,24 @@ def test_a_window_without_captures_is_a_fact_and_not_a_failure(serving: Cloud) -
     assert check(serving)["verdict"] == "insufficient_data"
 
 
+def test_a_window_that_falls_silent_is_told_beside_what_is_usual(serving: Cloud) -> None:
+    began = datetime.now(UTC)
+    predict(serving, trips(400, seed=7, start=50_000))
+    ended = datetime.now(UTC)
+
+    def checked(start: datetime, minutes: int) -> dict[str, Any]:
+        window = {"start": start.isoformat(), "end": (ended + timedelta(minutes=minutes)).isoformat()}
+        return check(serving, models=["trips"], window=window)
+
+    for minutes in (1, 2, 3):
+        assert "are usual" not in checked(began, minutes)["reason"]
+    silent = checked(ended, 4)
+    assert (silent["action"], silent["verdict"], silent["notice"]) == ("quiet", "insufficient_data", "")
+    assert silent["reason"].startswith("no predictions came in this window, where 400 are usual; 0 rows in the window")
+    html = serving.stores.captures.get(silent["report"]).decode()
+    assert "No predictions came in this window, where 400 are usual" in html
+
+
 def test_a_performance_drop_retrains_on_the_labelled_captures(serving: Cloud) -> None:
     frame = trips(3_000, seed=8, flipped=True, start=50_000)
     predict(serving, frame)
@@ -118,6 +136,24 @@ def test_a_broken_feed_is_told_and_never_retrained_on(serving: Cloud) -> None:
     assert checked["action"] == "quarantine"
     assert "distance" in checked["notice"]
     assert all(not run["source"].startswith("check ") for run in serving.stores.registry.runs("trips"))
+
+
+def test_a_feed_that_flaps_is_told_once_and_another_problem_at_once(serving: Cloud) -> None:
+    predict(serving, trips(1_000, seed=10, start=50_000).assign(distance=lambda frame: frame["distance"] * 1_000))
+    broken = datetime.now(UTC)
+
+    def checked(minutes: int, start: datetime) -> tuple[str, bool]:
+        window = {"start": start.isoformat(), "end": (broken + timedelta(minutes=minutes)).isoformat()}
+        found = check(serving, models=["trips"], window=window)
+        return found["action"], bool(found["notice"])
+
+    since = broken - timedelta(days=1)
+    assert checked(1, since) == ("quarantine", True)
+    assert checked(2, since) == ("quarantine", False)
+    assert checked(3, broken) == ("quiet", False)
+    assert checked(4, since) == ("quarantine", False)
+    assert serving.http("POST", "/models/trips/predict", {"rows": [{}] * 200})[0] == 400
+    assert checked(5, since) == ("quarantine", True)
 
 
 def test_a_drop_whose_labels_were_learned_from_in_vain_is_a_notice(serving: Cloud) -> None:

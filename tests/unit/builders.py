@@ -186,6 +186,9 @@ class Alone:
         known = {"model": self._known(name), "version": self.served.version}
         return known | {"predictions": answers.to_json()} | said
 
+    def refused(self, name: str, request: str, error: Exception) -> None:
+        """Nobody reads it."""
+
     def label(self, name: str, labels: Sequence[Row], _request: str) -> dict[str, Any]:
         return {"model": self._known(name), "accepted": len(labels)}
 

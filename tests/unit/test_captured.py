@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tidemill.stages.captured import LONGEST_LINE, batch_of, lines_of, read_lines, records_of
+from tidemill.stages.captured import LONGEST_LINE, batch_of, lines_of, read_lines, records_of, refusal_of
 from tidemill.stages.serve import Answers
 
 NOON = datetime(2026, 7, 4, 12, tzinfo=UTC)
@@ -68,6 +68,7 @@ def test_a_row_that_is_too_long_for_any_line_is_not_among_those_that_are_kept() 
         *lines(time="2026-07-04T12:00:00"),
         *lines(ids=["k0"], shares=None),
         *lines(columns={"size": None}),
+        *lines(kind="refusals"),
         '{"tidemill": "capture"}',
     ],
 )
@@ -87,3 +88,27 @@ def test_a_line_of_another_kind_is_nobodys_loss(line: str) -> None:
 def test_a_regression_has_no_probabilities() -> None:
     batch = batch_of(answers(shares=False), "trips", 3, "q1", NOON)
     assert [record["probabilities"] for record in records_of(batch)] == [None, None]
+
+
+def test_a_refusal_is_one_record_whatever_rows_the_request_had() -> None:
+    refusal = refusal_of(500, [("size", "absent"), ("town", "unusable")], "trips", 3, "q1", NOON)
+    [(rows, line)] = lines_of(refusal)
+    assert rows == 500
+    assert read_lines([line]).records["refusals", "trips"] == [
+        {
+            "request": "q1",
+            "time": "2026-07-04T12:00:00+00:00",
+            "version": 3,
+            "rows": 500,
+            "problems": [["size", "absent"], ["town", "unusable"]],
+            "more": 0,
+        }
+    ]
+
+
+def test_a_refusal_fits_a_line_however_many_columns_have_long_names() -> None:
+    refusal = refusal_of(1, [(f"{i}{'😀' * 1_000}", "absent") for i in range(2_000)], "trips", 3, "q1", NOON)
+    [(_, line)] = lines_of(refusal)
+    assert len(line) <= LONGEST_LINE
+    [record] = read_lines([line]).records["refusals", "trips"]
+    assert (len(record["problems"]), record["more"]) == (30, 1_970)

@@ -14,7 +14,7 @@ from scipy import stats
 
 from tests.bench.worlds import MIX, Number, World, of_cells
 from tidemill.profile import NumericProfile, Profile, merge, profile, profile_column
-from tidemill.stages.drift import ColumnDrift, Compared, DriftPolicy, DriftReport, detect
+from tidemill.stages.drift import ColumnDrift, Compared, DriftPolicy, DriftReport, detect, importance_of
 from tidemill.stages.feed import FeedProblem, feed_problems, silence
 from tidemill.stages.special import (
     chi_square_p,
@@ -423,6 +423,31 @@ def test_a_report_says_how_much_of_the_importance_drifted() -> None:
     weights = {"little": 0.1, "much": 0.3, "same": 0.6, "gone": -0.2}
     assert judged(reference, window, importance=weights).importance == pytest.approx(0.4)
     assert judged(reference, window).importance is None
+
+
+@pytest.mark.parametrize(
+    ("drifted", "importance", "share"),
+    [
+        (["a"], {"a": 0.03, "b": 0.01, "c": -0.5}, 0.75),
+        (["c"], {"a": 0.03, "b": 0.01, "c": -0.5}, 0.0),
+        (["a", "b"], {"a": 0.03, "b": 0.01}, 1.0),
+        (["predictions"], {"a": 0.03}, 1.0),
+        (["a"], {"a": 0.0, "b": -0.1}, 1.0),
+        (["a"], {}, 1.0),
+    ],
+)
+def test_drift_weighs_what_its_columns_hold_of_the_importance(
+    drifted: list[str], importance: dict[str, float], share: float
+) -> None:
+    assert importance_of(drifted, importance) == pytest.approx(share)
+
+
+def test_a_column_that_is_not_captured_keeps_its_share_of_the_importance() -> None:
+    rng = np.random.default_rng(5)
+    reference = profiled({name: rng.normal(size=3000) for name in ("little", "same")})
+    window = {"little": rng.normal(0.6, 1, 500), "same": rng.normal(size=500)}
+    weights = {"little": 0.1, "same": 0.1, "dropped": 0.8}
+    assert judged(reference, window, importance=weights).importance == pytest.approx(0.1)
 
 
 def test_a_silent_window_is_told_beside_what_is_usual() -> None:

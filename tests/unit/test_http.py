@@ -14,7 +14,13 @@ BODY = '{"rows": [{"size": 1, "town": "Zürich"}]}'
 
 
 class Echo:
-    """Answers with the rows that reach it."""
+    """Answers with the rows that reach it, and keeps what it hears of those that do not."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, str, str]] = []
+
+    def refused(self, name: str, request: str, error: Exception) -> None:
+        self.heard.append((name, request, str(error)))
 
     def predict(self, name: str, rows: Sequence[Row], request: str, *, explain: bool) -> dict[str, Any]:
         return {"rows": rows, "explain": explain}
@@ -30,6 +36,25 @@ def send(body: str | bytes, *, is_base64: bool = False) -> tuple[int, Any]:
     echo: Any = Echo()
     response = respond(request, echo)
     return response.status, response.document
+
+
+@pytest.mark.parametrize(
+    "body", ["{not json", '{"rows": []}', '{"rows": [1]}', '{"rows": [{}], "explain": 1}', "[" * 9_999]
+)
+def test_the_service_hears_of_a_body_in_which_no_rows_could_be_read(body: str) -> None:
+    echo: Any = Echo()
+    assert respond(Request("POST", "/models/trips/predict", body, "q"), echo).status == 400
+    [(name, request, _)] = echo.heard
+    assert (name, request) == ("trips", "q")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"), [("GET", "/models/trips/predict"), ("POST", "/models/No%20Body/predict"), ("POST", "/models")]
+)
+def test_the_service_hears_of_no_other_refusal(method: str, path: str) -> None:
+    echo: Any = Echo()
+    assert respond(Request(method, path, "{not json", "q"), echo).status in (400, 404, 405)
+    assert echo.heard == []
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ HOSTILE = [
 ELEMENTS = {
     *("html", "head", "meta", "title", "style", "body", "main", "header", "footer", "section", "div", "p", "span"),
     *("h1", "h2", "h3", "ul", "li", "dl", "dt", "dd", "table", "thead", "tbody", "tr", "th", "td", "figure", "code"),
-    *("svg", "path", "circle", "rect", "text", "details", "summary", "b"),
+    *("svg", "g", "path", "circle", "rect", "text", "details", "summary", "b"),
 }
 
 
@@ -179,6 +179,24 @@ def judged(task: str = "binary", *, promote: bool = True, champion: int | None =
     }  # fmt: skip
 
 
+def window(end: str, **changes: Any) -> Document:
+    """A past one, as a check's report has it."""
+    known = {
+        "start": "2013-07-03T00:00:00+00:00", "end": end, "version": 3, "action": "note", "verdict": "drift",
+        "metric": "rmse", "value": 0.6, "low": 0.5, "high": 0.7, "predictions": 200, "labelled": 150,
+        "estimate": {"status": "estimated_fine", "value": 0.55, "low": 0.5, "high": 0.6}, "error": -0.05,
+    }  # fmt: skip
+    return {**known, **changes}
+
+
+def refused(names: list[str], rows: int = 50) -> Document:
+    problems = [
+        {"field": key, "problem": "absent", "sentence": f"{key} is absent", "requests": 2, "rows": rows}
+        for key in names
+    ]
+    return {"requests": 2, "rows": rows, "problems": problems, "more": 0, "others": {}}
+
+
 def checked(action: str = "quiet", names: list[str] | None = None, **changes: Any) -> Document:
     known, kinds = columns(names or ["wind", "carrier"])
     now, _ = columns(names or ["wind", "carrier"], 200, shift=1.0)
@@ -197,7 +215,7 @@ def checked(action: str = "quiet", names: list[str] | None = None, **changes: An
         "action": action, "reason": found.sentence, "governor": "",
         "problems": [asdict(problem) for problem in feed_problems(reference, seen)],
         "performance": performance.to_json(), "drift": found.to_json(),
-        "history": [{"end": "2013-07-04T00:00:00+00:00", "action": "note", "verdict": "drift", "value": None}],
+        "refusals": refused(names or ["wind"]), "windows": [window("2013-07-04T00:00:00+00:00")],
         **changes,
     }  # fmt: skip
 
@@ -477,9 +495,34 @@ def test_retrain_that_the_governor_stopped_is_not_called_started() -> None:
 
 def test_window_without_rows_says_that_nothing_is_known() -> None:
     unjudged = {**checked()["performance"], "status": "insufficient_labels", "value": None, "low": None, "loss": None}
-    shown = read(drift.render(checked(drift=None, performance=unjudged, reason="no predictions", history=[])))
+    shown = read(drift.render(checked(drift=None, performance=unjudged, reason="no predictions", windows=[])))
     assert "too little data in this window to say anything" in shown
     assert "Columns" not in shown
+
+
+def test_each_past_window_is_in_one_table_with_its_decision_and_its_performance() -> None:
+    unlabelled = {"value": None, "low": None, "high": None, "labelled": 0, "error": None}
+    past = [
+        window("2013-07-04T00:00:00+00:00"),
+        window("2013-07-03T00:00:00+00:00", action="quarantine", verdict="insufficient_data", **unlabelled),
+    ]
+    shown = read(drift.render(checked(windows=past)))
+    assert "4 Jul 2013, 00:00 3 note drift 0.6 0.5 to 0.7 150 75% of predictions 0.55 0.5 to 0.6 −0.05" in shown
+    assert "3 Jul 2013, 00:00 3 quarantine too few rows – 0" in shown
+    assert shown.count("4 Jul 2013, 00:00 3") == 1
+
+
+def test_rows_that_were_refused_are_told_by_field_and_problem() -> None:
+    shown = read(drift.render(checked(refusals={**refused(["wind"]), "more": 3, "others": {"3": 7}})))
+    assert "50 of 250 rows (20%), in 2 requests." in shown
+    assert "up to 3 problems more are not listed" in shown
+    assert "7 rows were refused by version 3: not counted here." in shown
+    assert "wind is absent. 2 50" in shown
+
+
+def test_a_window_without_refusals_says_nothing_of_them() -> None:
+    nothing = {"requests": 0, "rows": 0, "problems": [], "more": 0, "others": {}}
+    assert "Refused" not in read(drift.render(checked(refusals=nothing)))
 
 
 def test_drifted_columns_come_first_with_effect_and_p() -> None:

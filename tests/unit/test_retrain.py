@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tidemill.spec import Monitor, Retrain
-from tidemill.stages.retrain import Findings, evidence, persistence, triage, unlearned, weight
+from tidemill.stages.feed import FeedProblem
+from tidemill.stages.retrain import Findings, evidence, persistence, triage, unlearned
 
 NOW = datetime(2030, 1, 31, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -22,7 +23,7 @@ ONCE, TWICE = (), ("drift",)
 
 def findings(performance: str, drift: str, *, broken: bool = False, weight: float = 1.0, new: bool = True) -> Findings:
     return Findings(
-        problems=["wind is gone"] if broken else [],
+        problems=[FeedProblem("wind", "absent", "wind is gone")] if broken else [],
         performance=performance,
         performance_sentence=f"performance is {performance}",
         drift=drift,
@@ -107,23 +108,6 @@ def test_overlapping_windows_are_one_voice() -> None:
     assert persistence(longer, WINDOW, 3) == 3
 
 
-@pytest.mark.parametrize(
-    ("drifted", "importance", "share"),
-    [
-        (["a"], {"a": 0.03, "b": 0.01, "c": -0.5}, 0.75),
-        (["c"], {"a": 0.03, "b": 0.01, "c": -0.5}, 0.0),
-        (["a", "b"], {"a": 0.03, "b": 0.01}, 1.0),
-        (["predictions"], {"a": 0.03}, 1.0),
-        (["a"], {"a": 0.0, "b": -0.1}, 1.0),
-        (["a"], {}, 1.0),
-    ],
-)
-def test_drift_weighs_what_its_columns_hold_of_the_importance(
-    drifted: list[str], importance: dict[str, float], share: float
-) -> None:
-    assert weight(drifted, importance) == pytest.approx(share)
-
-
 def test_a_check_of_a_broken_feed_says_nothing_of_drift() -> None:
     assert evidence({"action": "quarantine", "verdict": "drift", "finding": "feed"}) == "insufficient_data"
 
@@ -147,3 +131,18 @@ def test_unimportant_drift_does_not_add_up_to_persistent_drift() -> None:
 )
 def test_a_partition_is_new_until_a_run_that_had_it_came_to_the_gate(runs: list[dict[str, str]], count: int) -> None:
     assert unlearned([{"run": "a", "accepted": "2030-01-02"}], runs) == count
+
+
+def test_a_broken_feed_is_told_by_what_is_to_be_repaired() -> None:
+    """Whatever a column shows, it is one; rows that are refused for its sake are another."""
+    problems = [
+        FeedProblem("wind", "refused", "60 of 90 rows refused"),
+        FeedProblem("wind", "missing", "wind is missing"),
+        FeedProblem("distance", "scale", "distance is about 10 times larger"),
+    ]
+    found = replace(findings(FINE, SAME), problems=problems)
+    decision = triage(found, [], WINDOW, Monitor(), POLICY)
+    assert decision.about == ["refused wind", "wind", "distance"]
+    assert decision.reason == (
+        "the feed looks broken: 60 of 90 rows refused; wind is missing; distance is about 10 times larger"
+    )

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from tidemill import errors
 from tidemill.aws.failures import translated
+from tidemill.aws.paths import check_prefix
 from tidemill.contracts import describe_error, retrain_run
 from tidemill.errors import InvalidRequest, NotFound, StoreUnavailable, TidemillError
 from tidemill.flows.list_models import last_check
@@ -28,13 +29,15 @@ def monitor(
     checked = _check(target, request, console, waiting)
     document = _document(target, model, checked)
     retrain = document["run"]
-    rows = [(name, value) for name, value in document.items() if name not in ("model", "report")]
+    rows = [(name, value) for name, value in document.items() if name not in ("model", "report", "label_problems")]
     table = Table((), [*rows, ("report", f"tidemill report {model} --check {checked['check']}")], model)
+    problems = [f"labels that cannot be used: {problem}" for problem in document["label_problems"]]
+    text: list[str | Table] = [table, *problems]
     if not (retrain and wait_retrain):
-        return Result(document, [table])
+        return Result(document, text)
     console.say(f"{checked['reason']}: retraining")
     ended = wait(target, model, retrain, console, waiting).result(target)
-    return Result({**document, "retrain": ended.document}, [table, *ended.text], ended.exit_code, ended.problem)
+    return Result({**document, "retrain": ended.document}, [*text, *ended.text], ended.exit_code, ended.problem)
 
 
 def backfill(session: Session, model: str, most: int, waiting: Waiting) -> Result:
@@ -60,12 +63,14 @@ def backfill(session: Session, model: str, most: int, waiting: Waiting) -> Resul
 
 def _document(target: Target, model: str, checked: Mapping[str, Any]) -> dict[str, Any]:
     """`run` is the retrain's, where one was started."""
+    prefix = check_prefix(model, checked["check"])
     return {
         "model": model,
         "check": checked["check"],
         "action": checked["action"],
         "verdict": checked["verdict"],
         "reason": checked["reason"],
+        "label_problems": target.holding(prefix).get_json(f"{prefix}report.json")["labels"]["problems"],
         "report": target.uri(checked["report"]),
         "run": retrain_run(model, checked["check"]) if checked["action"] == "retrain" else None,
     }

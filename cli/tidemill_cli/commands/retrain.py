@@ -15,12 +15,16 @@ from tidemill_cli.session import Session
 def retrain(session: Session, model: str, reason: str, *, waiting: Waiting | None) -> Result:
     target = session.target
     order = govern.order(target.known(model), reason, target.who(), target.registry, datetime.now(UTC))
-    with translated("starting the pipeline"):
-        target.states.start_execution(
-            stateMachineArn=target.outputs["PipelineArn"],
-            name=order.check,
-            input=json.dumps({"model": model, **asdict(order)}),
-        )
+    try:
+        with translated("starting the pipeline"):
+            target.states.start_execution(
+                stateMachineArn=target.outputs["PipelineArn"],
+                name=order.check,
+                input=json.dumps({"model": model, **asdict(order)}),
+            )
+    except Exception:
+        govern.forget(model, order.check, target.registry)
+        raise
     run = Run(model, retrain_run(model, order.check))
     return (wait(target, model, run.run, session.console, waiting) if waiting else run).result(target)
 

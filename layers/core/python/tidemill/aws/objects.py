@@ -87,19 +87,20 @@ class Objects:
         with translated(f"copying s3://{self.bucket}/{source}"):
             self.client.copy_object(Bucket=self.bucket, Key=target, CopySource={"Bucket": self.bucket, "Key": source})
 
-    def entries(self, prefix: str, but: Callable[[str], bool]) -> Iterator[Entry]:
-        """Objects under the prefix, but for those in the folders right below it that are named as `but` says."""
+    def entries(self, prefix: str, but: Callable[[str], bool], below: str = "") -> Iterator[Entry]:
+        """Objects `below` the prefix, but for those in folders of which `but` says so, by their path from it."""
         folders = []
-        with translated(f"listing s3://{self.bucket}/{prefix}"):
+        with translated(f"listing s3://{self.bucket}/{prefix}{below}"):
             pages = self.client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.bucket, Prefix=prefix, Delimiter="/"
+                Bucket=self.bucket, Prefix=f"{prefix}{below}", Delimiter="/"
             )
             for page in pages:
                 folders += [entry["Prefix"] for entry in page.get("CommonPrefixes", ())]
                 yield from (Entry(e["Key"], e["Size"], e["LastModified"]) for e in page.get("Contents", ()))
         for folder in folders:
-            if not but(folder.removeprefix(prefix).rstrip("/")):
-                yield from self.entries(folder, but=lambda _: False)
+            path = folder.removeprefix(prefix)
+            if not but(path.removesuffix("/")):
+                yield from self.entries(prefix, but, path)
 
     def keys(self, prefix: str, start_after: str = "") -> Iterator[str]:
         """Keys under the prefix in order, from after `start_after` on."""

@@ -56,11 +56,15 @@ class Captures:
         # The name has whole seconds, the record has them exactly.
         last = _key(kind, model, end + timedelta(seconds=1))
         listed = takewhile(lambda key: key < last, self.objects.keys(f"{kind}/{model}/", after))
-        # Whoever drops a file of labels may do it in one of our folders.
-        keys, again = tee(filter(_OURS.search, listed))
+        keys, again = tee(filter(is_ours, listed))
         named = zip(keys, self.objects.get_many(again), strict=True)
         for _, minute in groupby(named, lambda each: _minute(each[0])):
             yield (data for _, data in minute)
+
+
+def is_ours(key: str) -> bool:
+    """Whoever drops a file of labels may do it in one of our folders."""
+    return bool(_OURS.search(key))
 
 
 def by_minute(records: Iterable[Record]) -> Iterable[Sequence[Record]]:

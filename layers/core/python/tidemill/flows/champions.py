@@ -78,6 +78,14 @@ class Champions:
             self.start(lambda: self._look(name, served))
         return served
 
+    def version(self, name: str) -> int | None:
+        """Which one answers, without loading it; None for a model that is not there. Raises `StoreUnavailable`."""
+        served = self._kept.get(name)
+        if served:
+            return served.model.version
+        champion = self.stores.registry.champion(name)
+        return champion.version if champion else None
+
     def _look(self, name: str, served: Served) -> Served:
         """Never raises: whatever is wrong, the model in memory is good."""
         champion: Champion | None = None

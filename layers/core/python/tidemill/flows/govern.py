@@ -62,6 +62,14 @@ def order(model: str, reason: str, who: str, registry: Registry, now: datetime) 
     return made
 
 
+def forget(model: str, check: str, registry: Registry) -> None:
+    """An order whose run could not be started: it holds no other back. Those of checks their own machine forgets."""
+    state = registry.governor(model)
+    governor = Governor(**state)
+    if governor.order == check:
+        _move(model, state, replace(governor, order="", ordered=""), registry)
+
+
 def pause(model: str, reason: str, who: str, registry: Registry, now: datetime) -> None:
     """No check starts a retrain until `resume`."""
     state = registry.governor(model)

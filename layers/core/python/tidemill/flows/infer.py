@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from tidemill.aws import lines
 from tidemill.aws.stores import Serving
-from tidemill.errors import InvalidRequest, StoreUnavailable, TidemillError
+from tidemill.errors import InvalidRequest, StoreUnavailable, TidemillError, TooLarge
 from tidemill.flows.captures import Captures
 from tidemill.flows.champions import Champions, Served, Start, start_thread
-from tidemill.stages.captured import Batch, Record, batch_of, lines_of, records_of
+from tidemill.stages.captured import Batch, Record, batch_of, lines_of, records_of, refusal_of, rows_of
 from tidemill.stages.classes import label_problem
 from tidemill.stages.rows import Row
-from tidemill.stages.serve import Answers, ServedModel, written_as
+from tidemill.stages.serve import Answers, InvalidRows, ServedModel, written_as
 
 if TYPE_CHECKING:
     from tidemill.stages.contract import Contract
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Count = Callable[[str, float, str], None]
 Sink = Callable[[Batch], int]
-"""Takes answered predictions on their way to the capture bucket; how many of them are kept."""
+"""Takes a request's rows on their way to the capture bucket; how many of them are kept."""
 
 
 @dataclass
@@ -75,6 +75,25 @@ class Endpoint:
 
     def predict(self, name: str, rows: Sequence[Row], request: str, *, explain: bool = False) -> dict[str, Any]:
         served = self._champions.of(name)
+        try:
+            return self._predict(served, name, rows, request, explain=explain)
+        except (InvalidRequest, RecursionError) as error:
+            self._refused(name, served.model.version, len(rows), request, error)
+            raise
+
+    def refused(self, name: str, request: str, error: Exception) -> None:
+        """Counts as one row; nothing is loaded for its sake."""
+        try:
+            version = self._champions.version(name)
+        except StoreUnavailable as away:
+            self.tell("WARNING", str(away))
+            return
+        if version is not None:
+            self._refused(name, version, 1, request, error)
+
+    def _predict(
+        self, served: Served, name: str, rows: Sequence[Row], request: str, *, explain: bool
+    ) -> dict[str, Any]:
         model = served.model
         answers = model.predict(rows, request)
         replies = answers.to_json()
@@ -127,10 +146,15 @@ class Endpoint:
             served.explainer = load(self.stores.models, served.model)
         return served.explainer.explain(rows, answers.matrix)
 
+    def _refused(self, name: str, version: int, rows: int, request: str, error: Exception) -> None:
+        """All rows of the request, since none is answered."""
+        self._capture(refusal_of(rows, _problems(error), name, version, request, self.clock()))
+        self.count("Refused", rows, name)
+
     def _capture(self, batch: Batch) -> None:
         """A reply never fails because its capture did; what is lost is counted."""
         try:
-            lost = len(batch["ids"]) - self._sink(batch)
+            lost = rows_of(batch) - self._sink(batch)
         except ValueError:
             # JSON has 1e400, and no reader of a capture does; as a feature's value it was refused before.
             raise InvalidRequest("the body has a number that is too large to be kept: send it as text") from None
@@ -138,8 +162,8 @@ class Endpoint:
             self.count("CaptureLost", lost, batch["model"])
 
     def _store(self, batch: Batch) -> int:
-        records = records_of(batch)
-        return len(records) if self._put(batch["kind"], batch["model"], batch["request"], records) else 0
+        stored = self._put(batch["kind"], batch["model"], batch["request"], records_of(batch))
+        return rows_of(batch) if stored else 0
 
     def _put(self, kind: str, name: str, request: str, records: Sequence[Record]) -> bool:
         try:
@@ -160,6 +184,13 @@ def _write_lines(batch: Batch) -> int:
         lines.write(line)
         kept += count
     return kept
+
+
+def _problems(error: Exception) -> Sequence[tuple[str, str]]:
+    """As `refusal_of` takes them."""
+    if isinstance(error, InvalidRows):
+        return error.kinds
+    return [("", "too_large" if isinstance(error, TooLarge) else "unusable")]
 
 
 def _said(**facts: Any) -> Mapping[str, Any]:

@@ -1,6 +1,7 @@
 """All labels of a model: those that came by HTTP, and those of the files that were dropped under `labels/{model}/`."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
@@ -8,14 +9,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tidemill.aws.objects import Entry, Objects
-from tidemill.flows.captures import Captures
+from tidemill.flows.captures import Captures, is_ours
 from tidemill.schema import Schema
 from tidemill.stages.label_file import LabelFile, read_label_file
 from tidemill.stages.labels import Labels, newest
 
 LARGEST = 200_000_000
 """Bytes of a file of labels: a check reads it whole, and every check for as long as it is new."""
-_YEAR = re.compile("[0-9]{4}")
+_YEAR, _DAY = re.compile("[0-9]{4}"), re.compile("[0-9]{4}/[0-9]{2}/[0-9]{2}")
 
 
 @dataclass(frozen=True)
@@ -29,16 +30,40 @@ def read_labels(model: str, schema: Schema, start: datetime | None, now: datetim
     with TemporaryDirectory() as folder:
         files = [
             _read(entry, model, schema, Path(folder) / "labels", objects)
-            for entry in objects.entries(f"labels/{model}/", but=lambda name: bool(_YEAR.fullmatch(name)))
-            if entry.size and (start is None or entry.modified >= start)
+            for entry in _dropped(f"labels/{model}/", start, now, objects)
         ]
     by_http = Captures(objects).read("labels", model, start, now)
     records = chain(by_http, *(file.records for file in files))
     return Found(newest(records, now.astimezone(UTC).isoformat()), files)
 
 
+def _dropped(prefix: str, start: datetime | None, now: datetime, objects: Objects) -> Iterator[Entry]:
+    """Files that people dropped. With a start also those that were dropped into folders of ours, where of the days only
+    those from the start on are looked into: any day may have thousands of objects."""
+    if start is None:
+        yield from (entry for entry in objects.entries(prefix, but=_is_year) if entry.size)
+        return
+    first, last = f"{start.astimezone(UTC):%Y/%m/%d}", f"{now.astimezone(UTC):%Y/%m/%d}"
+
+    def passed(folder: str) -> bool:
+        return bool(_DAY.fullmatch(folder)) and not first <= folder <= last
+
+    for entry in objects.entries(prefix, but=passed):
+        if entry.size and entry.modified >= start and not is_ours(entry.key):
+            yield entry
+
+
+def _is_year(folder: str) -> bool:
+    return bool(_YEAR.fullmatch(folder))
+
+
 def _read(entry: Entry, model: str, schema: Schema, path: Path, objects: Objects) -> LabelFile:
     name = entry.key.removeprefix(f"labels/{model}/")
+    if _is_year(name.partition("/")[0]):
+        misplaced = (
+            f"it is not read: folders named by a year are for labels that come by HTTP; put it under labels/{model}/"
+        )
+        return LabelFile(name, 0, [], [misplaced])
     if entry.size > LARGEST:
         too_large = f"{entry.size:,} bytes are more than the {LARGEST:,} that a check reads: drop it in parts"
         return LabelFile(name, 0, [], [too_large])

@@ -22,11 +22,12 @@ from tidemill.spec import ModelSpec, parse_spec
 from tidemill.stages.drift import DriftPolicy, DriftReport, detect
 from tidemill.stages.feed import feed_problems, silence
 from tidemill.stages.labels import join
+from tidemill.stages.news import QUIET, news
 from tidemill.stages.reference import Reference
-from tidemill.stages.retrain import Decision, Findings, evidence, triage, unlearned, weight
+from tidemill.stages.refusals import refusals, refused_feed
+from tidemill.stages.retrain import Decision, Findings, evidence, triage, unlearned
 
 Document = dict[str, Any]
-_HISTORY = 30
 
 
 def monitor(request: CheckRequest, stores: Stores) -> Checked:
@@ -51,28 +52,39 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
     reference = Reference.from_json(features, made("reference.json")).without(spec.capture.drop)
     version = Version(request.model, champion.version, schema, spec, evaluation, table)
     before = look_back(version, start, stores, now)
-    reader = WindowReader(Captures(stores.captures), request.model, champion.version, schema)
+    captures = Captures(stores.captures)
+    reader = WindowReader(captures, request.model, champion.version, schema)
     window = reader.read(start, end, reference, before.found.labels.by_id)
+    refused = refusals(captures.read("refusals", request.model, start, end), champion.version, schema)
     policy = DriftPolicy(min_rows=spec.monitor.min_rows, false_alarms=spec.monitor.false_alarms)
     drift = detect(window.compared, policy, evaluation["importance"])
     enough = window.rows >= spec.monitor.min_rows
-    problems = feed_problems(reference.features, window.features) if enough else []
+    unheard = refused_feed(refused, window.rows, spec.monitor.min_rows)
+    problems = [
+        *([unheard] if unheard else []),
+        *(feed_problems(reference.features, window.features) if enough else []),
+    ]
     watched = watch(version, window, before, reader, stores.registry, now)
     check = _check_id(request.model, champion, start, end)
-    past = _past(request.model, champion, check, start - spec.monitor.patience[1] * (end - start), stores)
+    reach = start - spec.monitor.patience[1] * (end - start)
+    known_since = min(reach, end - max(QUIET, 2 * spec.monitor.every))
+    recent = _past(request.model, champion, check, known_since, stores)
+    past = [item for item in recent if end_of(item) >= reach]
     findings = Findings(
-        problems=[problem.sentence for problem in problems if problem.broken],
+        problems=[problem for problem in problems if problem.broken],
         performance=watched.status,
         performance_sentence=watched.sentence,
         drift=drift.verdict,
         drift_sentence=drift.sentence,
         new_labels=_new_labels(version, window, watched, start, stores, now),
         new_uploads=unlearned(stores.registry.partitions(request.model), stores.registry.runs(request.model)),
-        weight=weight(drift.drifted, evaluation["importance"]),
+        weight=1.0 if drift.importance is None else drift.importance,
     )
     windows = [(_time(item["start"]), end_of(item), evidence(item)) for item in past]
     decision = triage(findings, windows, (start, end), spec.monitor, spec.retrain)
-    silent = silence(window.rows, [int(item["predictions"]) for item in past if "predictions" in item])
+    silent = silence(window.rows, [int(item["predictions"]) for item in past if "predictions" in item], refused.rows)
+    # Too few rows to say anything are no riddle where others were refused.
+    silent = silent or ("" if enough or unheard else refused.sentence(window.rows))
     if silent:
         decision = replace(decision, reason=f"{silent}; {decision.reason}")
     decision, governor = govern(request.model, check, decision, spec.retrain, stores.registry, now)
@@ -84,6 +96,7 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
         "window": asdict(Window(start.isoformat(), end.isoformat())),
         "predictions": window.rows,
         "other_versions": {str(number): rows for number, rows in window.others.items()},
+        "refusals": refused.to_json(),
         "action": decision.action,
         "reason": decision.reason,
         "governor": governor,
@@ -93,13 +106,12 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
         "labels": watched.account,
         "windows": watched.windows,
         "drift": drift.to_json(),
-        "history": [_remembered(item) for item in past[:_HISTORY]],
     }
-    return _record(request.model, report, decision, drift, watched, past, stores)
+    return _record(report, decision, drift, watched, recent, stores, now)
 
 
 def _past(model: str, champion: Champion, check: str, since: datetime, stores: Stores) -> list[Item]:
-    """Earlier checks of this champion, as far back as persistence looks; a repeated check is not its own past."""
+    """Earlier checks of this champion, the newest first; a repeated check is not its own past."""
     items = stores.registry.checks(model, since=since.isoformat())
     return [item for item in items if item["version"] == champion.version and item["check"] != check]
 
@@ -118,30 +130,39 @@ def _window(window: Window | None, spec: ModelSpec, now: datetime) -> tuple[date
 def _new_labels(
     version: Version, window: CapturedWindow, watched: Watched, start: datetime, stores: Stores, now: datetime
 ) -> int:
-    """Of the labels that a retrain could learn from, those that came after the last one that took labels up."""
+    """Of the labels that a retrain could learn from, those that came after the last one that took labels up, as far as
+    checks have counted them: of this window, of past ones since then that share no time with it, and of the one that
+    decides. Labels of no prediction may be any number, so what came is no measure."""
     if any(column.name in version.spec.capture.drop for column in version.schema.features):
         return 0
     taken = [
         _time(str(p["accepted"])) for p in stores.registry.partitions(version.model) if p.get("kind") == "captures"
     ]
-    own = watched.labelled == watched.performance.labelled
-    if not taken or (own and taken[-1] <= start):
-        return watched.labelled
-    new = read_labels(version.model, version.schema, taken[-1], now, stores.captures).labels.by_id
-    # A past window that decides may not have been read by this check.
-    return len(join(window.labelled, new, version.schema).truth) if own else min(watched.labelled, len(new))
+    since = taken[-1] if taken else None
+    labelled = watched.performance.labelled
+    own = watched.labelled == labelled
+    earlier = sum(int(w["labelled"] or 0) for w in watched.windows if since is None or _time(w["start"]) >= since)
+    if since is None or (own and since <= start):
+        return labelled + earlier
+    new = read_labels(version.model, version.schema, since, now, stores.captures).labels.by_id
+    if since > start:
+        labelled = len(join(window.labelled, new, version.schema).truth)
+    # The window that decides may be one from before, which this check may not have read.
+    return max(labelled + earlier, 0 if own else min(watched.labelled, len(new)))
 
 
 def _record(
-    model: str,
     report: Document,
     decision: Decision,
     drift: DriftReport,
     watched: Watched,
-    past: Sequence[Item],
+    recent: Sequence[Item],
     stores: Stores,
+    now: datetime,
 ) -> Checked:
-    check, prefix = report["check"], check_prefix(model, report["check"])
+    model, check = report["model"], report["check"]
+    prefix = check_prefix(model, check)
+    fresh, heard = news(decision.about, [item.get("heard", {}) for item in recent], now)
     stores.captures.put_json(f"{prefix}report.json", report)
     stores.captures.put_html(f"{prefix}report.html", render(report))
     stores.registry.put_check(
@@ -155,14 +176,13 @@ def _record(
         action=decision.action,
         reason=decision.reason,
         finding=decision.finding,
+        heard=heard,
         performance=watched.performance.status,
         value=watched.performance.value,
         **watched.facts(),
     )
-    # The same finding again is no news: a feed that stays broken is told once.
-    same = bool(past) and bool(decision.finding) and past[0].get("finding") == decision.finding
-    tell = decision.tell and not same
-    unread = _unread_labels(watched, past)
+    tell = fresh if decision.about else decision.tell
+    unread = _unread_labels(watched, recent)
     said = "; ".join([*([decision.reason] if tell else []), *unread])
     notice = f"{said}. Report: {prefix}report.html (tidemill report {model} --check {check})"
     return Checked(
@@ -183,15 +203,6 @@ def _unread_labels(watched: Watched, past: Sequence[Item]) -> list[str]:
         return []
     more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
     return [f"labels that cannot be used: {'; '.join(problems[:3])}{more}"]
-
-
-def _remembered(item: Item) -> Document:
-    return {
-        "end": end_of(item).isoformat(),
-        "action": item["action"],
-        "verdict": item["verdict"],
-        "value": item.get("value"),
-    }
 
 
 def _check_id(model: str, champion: Champion, start: datetime, end: datetime) -> str:

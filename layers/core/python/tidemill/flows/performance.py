@@ -222,6 +222,7 @@ def _remembered(item: Item) -> Document:
         "end": end_of(item).isoformat(),
         "version": item["version"],
         "action": item["action"],
+        "verdict": item["verdict"],
         **{name: judged.get(name) for name in ("metric", "value", "low", "high", "predictions", "labelled")},
         "estimate": {name: guess.get(name) for name in ("status", "value", "low", "high")} if guess else None,
         "error": None if value is None or estimated is None else float(np.subtract(estimated, value)),

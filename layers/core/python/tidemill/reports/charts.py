@@ -318,7 +318,7 @@ def intervals(rows: Sequence[tuple[str, Any, Any, Any]], mark: Any = None) -> Ma
         return svg(
             width,
             2 * half,
-            f"{label}: {interval(value, least, most)}",
+            f"{label}: {_interval(value, least, most)}",
             tag("path", d=f"M0 {half}H{width}", class_="grid"),
             ideal and tag("path", d=f"M{ideal} 0V{2 * half}", class_="ideal"),
             left and right and tag("path", d=f"M{left} {half - 5}v10m0-5H{right}m0-5v10", class_="whisker"),
@@ -327,12 +327,12 @@ def intervals(rows: Sequence[tuple[str, Any, Any, Any]], mark: Any = None) -> Ma
         )
 
     scale = (tag("text", number(v), x=x(v), y=11, text_anchor="middle") for v in ticks(low, high))
-    lines = [tag("tr", tag("td", row[0]), tag("td", line(*row)), tag("td", interval(*row[1:]))) for row in rows]
+    lines = [tag("tr", tag("td", row[0]), tag("td", line(*row)), tag("td", _interval(*row[1:]))) for row in rows]
     axis = tag("tr", tag("td"), tag("td", svg(width, 14, "Scale", *scale)), tag("td"))
     return tag("table", tag("tbody", *lines, axis), class_="stack bare")
 
 
-def interval(value: float | None, low: float | None, high: float | None) -> str:
+def _interval(value: float | None, low: float | None, high: float | None) -> str:
     limits = NOTHING if finite(low) is None else f"{number(low)} to {number(high)}"
     return f"{number(value)} ({limits})"
 

@@ -27,7 +27,6 @@ from tidemill.reports.page import (
 )
 
 _MOST_COLUMNS = 60
-_TONES: Mapping[str, Tone] = {"quiet": "pass", "note": "calm", "quarantine": "fail", "retrain": "warn"}
 _PARTS: Mapping[str, tuple[str, str]] = {
     "answer": ("Answers", "held-out rows"),
     "together": ("How the columns go together", "training rows"),
@@ -41,12 +40,12 @@ def render(report: Mapping[str, Any]) -> str:
     drift = report.get("drift")
     sections = [
         _problems(report["problems"]) if report.get("problems") else None,
+        _refusals(report),
         _performance(report["performance"]),
         performance.without_labels(report),
         performance.over_time(report),
         performance.labels(report),
         *(_columns(drift, of) for of in _PARTS if drift),
-        _history(report),
     ]
     window = f"{moment(report['window']['start'])} to {moment(report['window']['end'])} UTC"
     sub = f"{window}, {count(report['predictions'])} predictions, check {report['check']}"
@@ -57,7 +56,7 @@ def render(report: Mapping[str, Any]) -> str:
 
 def _verdict(report: Mapping[str, Any]) -> Markup:
     action, drift, judged = report["action"], report.get("drift"), report["performance"]
-    tone = _TONES.get(action, "calm")
+    tone = performance.TONES.get(action, "calm")
     unknown = not drift or drift["verdict"] == "insufficient_data"
     if action == "quiet" and unknown and judged["status"] == "insufficient_labels":
         tone, says = "calm", "There is too little data in this window to say anything."
@@ -84,6 +83,25 @@ def _problems(problems: Sequence[Mapping[str, Any]]) -> Markup:
     return section(
         "Broken feed", table(("Column", "Problem", "Finding"), rows), note="No change of the world explains these."
     )
+
+
+def _refusals(report: Mapping[str, Any]) -> Markup | None:
+    refused = report.get("refusals") or {}
+    said = []
+    if refused.get("rows"):
+        of = refused["rows"] + report["predictions"]
+        share = f"{count(refused['rows'])} of {count(of)} rows ({percent(refused['rows'] / of)})"
+        said.append(f"{share}, in {count(refused['requests'])} requests.")
+        said.append("A request is refused whole, its good rows too; where none could be read it counts as one row.")
+    if refused.get("more"):
+        said.append(f"Of one request, up to {count(refused['more'])} problems more are not listed.")
+    for version, rows in refused.get("others", {}).items():
+        said.append(f"{count(rows)} rows were refused by version {version}: not counted here.")
+    if not said:
+        return None
+    rows = [(closed(one["sentence"]), count(one["requests"]), count(one["rows"])) for one in refused["problems"]]
+    drawn = table(("What was wrong", "Requests", "Rows"), rows, "lrr", most=_MOST_COLUMNS) if rows else None
+    return section("Refused requests", drawn, note=" ".join(said))
 
 
 def _performance(judged: Mapping[str, Any]) -> Markup:
@@ -139,7 +157,10 @@ def _said(drift: Mapping[str, Any], of: str) -> str:
         "reaches the threshold, which the tick marks."
     )
     share = drift["importance"]
-    return rule if share is None else f"{rule} The drifted columns have {percent(share)} of the importance."
+    if share is None:
+        return rule
+    held = f"{rule} What drifted holds {percent(share)} of what the model goes by"
+    return f"{held}; answers, and how columns go together, count as all of it."
 
 
 def _least(column: Mapping[str, Any]) -> float:
@@ -170,29 +191,3 @@ def _test(test: Mapping[str, Any]) -> list[object]:
     words = f"{label} {number(test['effect'])}, threshold {number(test['threshold'])}"
     tone: Tone = "warn" if test["drifted"] else "calm"
     return [charts.meter(test["effect"], test["threshold"], tone, words), unit(f"{label} {test['effect']:.2f}, p {p}")]
-
-
-def _history(report: Mapping[str, Any]) -> Markup | None:
-    past = list(report.get("history") or ())
-    if not past:
-        return None
-    drift = report.get("drift")
-    now = {
-        "end": report["window"]["end"],
-        "action": report["action"],
-        "verdict": drift["verdict"] if drift else "",
-        "value": report["performance"]["value"],
-    }
-    checks = [now, *past]
-    rows = [
-        (
-            moment(check["end"]),
-            badge(_TONES.get(check["action"], "calm"), check["action"]),
-            check["verdict"].replace("_", " "),
-            number(check["value"]),
-        )
-        for check in checks
-    ]
-    heads = ("Window's end, UTC", "Decision", "Drift", report["performance"]["metric"])
-    strip = charts.strip([_TONES.get(check["action"], "calm") for check in reversed(checks)], "Decisions, oldest first")
-    return section("History", strip, table(heads, rows, "lllr", most=10, narrow=True), note="Checks of this version.")

@@ -9,6 +9,7 @@ from tidemill.reports import charts
 from tidemill.reports.page import (
     NOTHING,
     Markup,
+    Tone,
     badge,
     count,
     facts,
@@ -26,6 +27,8 @@ from tidemill.reports.page import (
 )
 
 Document = Mapping[str, Any]
+TONES: Mapping[str, Tone] = {"quiet": "pass", "note": "calm", "quarantine": "fail", "retrain": "warn"}
+"""Of what a check decided."""
 _COUNTED = {
     "conflicting": "ids came with more than one label: the newest counts",
     "unknown": "labels of this window are no class of the model, or no number: left out",
@@ -83,19 +86,20 @@ def over_time(report: Document) -> Markup | None:
         f"{name} by window",
         name,
     )
+    decisions = [TONES.get(window["action"], "calm") for window in reversed(windows)]
     key = join(
         [
             tag("span", class_="key calm"), "measured ", tag("span", class_="key past"), "estimated without labels, "
-            "each with its 95 % limits. Windows are measured again while their labels come. ",
+            "each with its 95 % limits. Windows are measured again while their labels come. The squares are what was "
+            "decided, the oldest first. ",
             _record(windows),
         ]
     )  # fmt: skip
     rows = [
         (
             moment(window["end"]),
-            join(
-                [number(window["version"]), unit(badge("warn", "retrain")) if window["action"] == "retrain" else None]
-            ),
+            number(window["version"]),
+            join([badge(TONES.get(window["action"], "calm"), window["action"]), unit(_of_drift(window))]),
             _interval(window),
             join([count(window["labelled"]), unit(coverage(window))]),
             _interval(window["estimate"] or {}),
@@ -103,8 +107,9 @@ def over_time(report: Document) -> Markup | None:
         )
         for window in windows
     ]
-    heads = ("Window's end, UTC", "Version", name, "Labels", "Estimate", "Error")
-    return section("Performance over time", drawn, table(heads, rows, "lrlrlr", most=10), note=key)
+    heads = ("Window's end, UTC", "Version", "Decision", name, "Labels", "Estimate", "Error")
+    strip = charts.strip(decisions, "Decisions, oldest first")
+    return section("Windows over time", strip, drawn, table(heads, rows, "lrlrrrr", most=10), note=key)
 
 
 def labels(report: Document) -> Markup | None:
@@ -130,8 +135,13 @@ def _now(report: Document) -> Document:
     judged, estimate = report["performance"], report.get("estimate")
     value, estimated = judged["value"], (estimate or {}).get("value")
     error = None if finite(value) is None or finite(estimated) is None else estimated - value
-    facts_of_now = {"version": report["version"], "action": report["action"], "estimate": estimate, "error": error}
-    return {**report["window"], **judged, **facts_of_now}
+    drift = report.get("drift") or {"verdict": ""}
+    decided = {"version": report["version"], "action": report["action"], "verdict": drift["verdict"]}
+    return {**report["window"], **judged, **decided, "estimate": estimate, "error": error}
+
+
+def _of_drift(window: Document) -> str:
+    return {"insufficient_data": "too few rows"}.get(window["verdict"], str(window["verdict"]).replace("_", " "))
 
 
 def _point(window: Document, numbers: Document) -> tuple[Any, ...]:
@@ -169,9 +179,11 @@ def _record(windows: Sequence[Document]) -> str:
     )
 
 
-def _interval(numbers: Document) -> str:
+def _interval(numbers: Document) -> Markup | str:
     value, low, high = (numbers.get(name) for name in ("value", "low", "high"))
-    return NOTHING if finite(value) is None else charts.interval(value, low, high)
+    if finite(value) is None:
+        return NOTHING
+    return join([number(value), None if finite(low) is None else unit(f"{number(low)} to {number(high)}")])
 
 
 def _signed(value: Any) -> str:

@@ -1,7 +1,10 @@
-"""The lines by which the endpoint hands over what it answered: written to its log, read behind the log's subscription.
+"""The lines by which the endpoint hands over what it answered, and what it refused: written to its log, read behind the
+log's subscription. One JSON object a line:
 
 {"tidemill":"capture", "kind":"predictions", "model", "version", "request", "time", "classes", "ids", "columns",
-"predictions", "shares"}, one JSON object a line, in the names of `Answers`.
+"predictions", "shares"}, in the names of `Answers`;
+{"tidemill":"capture", "kind":"refusals", "model", "version", "request", "time", "rows", "problems", "more"}, without a
+value that was sent.
 """
 
 import json
@@ -19,10 +22,13 @@ if TYPE_CHECKING:
 
 Record = dict[str, Any]
 Batch = dict[str, Any]
-"""One request's predictions, column by column: what all have in common is said once."""
+"""One request's predictions, column by column: what all have in common is said once; or its refusal."""
+PREDICTIONS, REFUSALS = "predictions", "refusals"
 
 LONGEST_LINE = 200_000
 """Bytes; CloudWatch cuts an event of the log at 256 KB."""
+MOST_PROBLEMS, _LONGEST_NAME = 30, 200
+"""Of a refusal: what keeps it within a line, however many columns the model has and whatever they are called."""
 
 as_json = json.JSONEncoder(allow_nan=False, check_circular=False, separators=(",", ":")).encode
 """Compact; of what came from JSON or is ours, which has no circles. Raises ValueError for what is no number."""
@@ -40,7 +46,7 @@ class Captured:
 def batch_of(answers: "Answers", model: str, version: int, request: str, moment: datetime) -> Batch:
     return {
         "tidemill": "capture",
-        "kind": "predictions",
+        "kind": PREDICTIONS,
         "model": model,
         "version": version,
         "request": request,
@@ -53,8 +59,33 @@ def batch_of(answers: "Answers", model: str, version: int, request: str, moment:
     }
 
 
+def refusal_of(
+    rows: int, problems: Sequence[tuple[str, str]], model: str, version: int, request: str, moment: datetime
+) -> Batch:
+    """`problems`: each a column of the model, or "" for the body, and what is wrong with it in one word. `more` counts
+    those that are left out."""
+    return {
+        "tidemill": "capture",
+        "kind": REFUSALS,
+        "model": model,
+        "version": version,
+        "request": request,
+        "time": moment.isoformat(),
+        "rows": rows,
+        "problems": [[name[:_LONGEST_NAME], what] for name, what in problems[:MOST_PROBLEMS]],
+        "more": len(problems[MOST_PROBLEMS:]),
+    }
+
+
+def rows_of(batch: Batch) -> int:
+    rows: int = batch["rows"] if batch["kind"] == REFUSALS else len(batch["ids"])
+    return rows
+
+
 def records_of(batch: Batch) -> list[Record]:
-    """One record a row, as the capture bucket keeps them."""
+    """As the capture bucket keeps them: one record a row, of a refusal one."""
+    if batch["kind"] == REFUSALS:
+        return [{name: batch[name] for name in ("request", "time", "version", "rows", "problems", "more")}]
     ids, names = batch["ids"], list(batch["columns"])
     rows = [dict(zip(names, values, strict=True)) for values in zip(*batch["columns"].values(), strict=True)]
     columns = (ids, rows or [{} for _ in ids], batch["predictions"], batch["shares"] or [None] * len(ids))
@@ -74,7 +105,10 @@ def records_of(batch: Batch) -> list[Record]:
 def lines_of(batch: Batch) -> Iterator[tuple[int, str]]:
     """The batch as JSON, in as many lines as it takes, each with how many of its rows it has; without the rows that
     are too long for a line."""
-    yield from _fitting(batch, 0, len(batch["ids"]))
+    if batch["kind"] == REFUSALS:
+        yield rows_of(batch), as_json(batch)
+    else:
+        yield from _fitting(batch, 0, rows_of(batch))
 
 
 def read_lines(lines: Iterable[str]) -> Captured:
@@ -94,7 +128,7 @@ def read_lines(lines: Iterable[str]) -> Captured:
 
 def _place(batch: Batch) -> tuple[str, str]:
     """Kind and model become parts of a key, and so does the time."""
-    if batch["kind"] != "predictions" or datetime.fromisoformat(batch["time"]).tzinfo is None:
+    if batch["kind"] not in (PREDICTIONS, REFUSALS) or datetime.fromisoformat(batch["time"]).tzinfo is None:
         raise ValueError("not what the endpoint writes")
     return batch["kind"], model_name(batch["model"])
 

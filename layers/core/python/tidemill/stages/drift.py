@@ -96,8 +96,8 @@ class ColumnDrift:
 
 @dataclass(frozen=True, slots=True)
 class DriftReport:
-    """`drifted` names columns, the most important x effect first. `importance`: the drifted features' share of all
-    that features have, None where that is not known."""
+    """`drifted` names columns, the most important x effect first. `importance`: see `importance_of`, None where nothing
+    drifted or nothing is known of it."""
 
     verdict: Verdict
     sentence: str
@@ -162,8 +162,18 @@ def detect(
     drifted = tuple(column.name for column in moved)
     names = ", ".join(drifted[:3]) + (", …" if len(drifted) > 3 else "")
     sentence = f"{len(drifted)} of {tested} tested columns drifted in {rows} rows: {names}"
-    share = sum(shares[column.name] for column in moved if column.of == "feature")
-    return report("drift", sentence, drifted, None if importance is None else share)
+    return report("drift", sentence, drifted, None if importance is None else importance_of(drifted, importance))
+
+
+def importance_of(drifted: Sequence[str], importance: Mapping[str, float]) -> float:
+    """Share of the summed positive importance of the model's columns, those that are not captured too, that is in
+    `drifted`. All of it where no column has any, and where something drifted of which none is known, such as the
+    predictions."""
+    positive = {name: max(loss, 0.0) for name, loss in importance.items()}
+    total = sum(positive.values())
+    if not total or not positive.keys() >= set(drifted):
+        return 1.0
+    return sum(positive[name] for name in drifted) / total
 
 
 def _shares(found: Sequence[ColumnDrift], importance: Mapping[str, float] | None) -> Mapping[str, float]:

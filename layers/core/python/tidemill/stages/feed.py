@@ -26,7 +26,7 @@ _FIT = 0.25
 
 @dataclass(frozen=True, slots=True)
 class FeedProblem:
-    """`kind`: absent, missing, scale, unit, range, unknown_categories or constant."""
+    """`kind`: refused, absent, missing, scale, unit, range, unknown_categories or constant."""
 
     column: str
     kind: str
@@ -36,6 +36,11 @@ class FeedProblem:
     def broken(self) -> bool:
         """A constant column alone is no proof: the weekday is one in every window of a day."""
         return self.kind != "constant"
+
+    @property
+    def cause(self) -> str:
+        """What is to be repaired; of a column, whatever it is that shows."""
+        return f"refused {self.column}" if self.kind == "refused" else self.column
 
 
 def feed_problems(reference: Profile, window: Window, *, min_rows: int = 50) -> list[FeedProblem]:
@@ -50,12 +55,14 @@ def feed_problems(reference: Profile, window: Window, *, min_rows: int = 50) -> 
         return [problem for problem in found if problem is not None]
 
 
-def silence(rows: int, usual: Sequence[int]) -> str:
-    """Why a window has strikingly few rows beside earlier ones; that is a fact, and no failure."""
+def silence(rows: int, usual: Sequence[int], refused: int = 0) -> str:
+    """Why a window has strikingly few rows beside earlier ones, `refused` ones counted too; that is a fact, and no
+    failure."""
     middle = float(np.median(usual)) if len(usual) >= _FEW_WINDOWS else 0.0
-    if rows * _SILENT > middle or not middle:
+    if (rows + refused) * _SILENT > middle or not middle:
         return ""
-    return f"{rows or 'no'} predictions came in this window, where {middle:,.0f} are usual"
+    others = f", beside {refused} rows that were refused" if refused else ""
+    return f"{rows or 'no'} predictions came in this window{others}, where {middle:,.0f} are usual"
 
 
 def _feed(name: str, reference: ColumnProfile, window: Window, min_rows: int) -> FeedProblem | None:

@@ -60,11 +60,14 @@ class Response:
 
 
 class Service(Protocol):
-    """What the routes need; every method raises `NotFound` for a model that is not there."""
+    """What the routes need; every method but `refused` raises `NotFound` for a model that is not there."""
 
     def models(self) -> list[dict[str, Any]]: ...
     def model(self, name: str) -> dict[str, Any]: ...
     def predict(self, name: str, rows: Sequence[Row], request: str, *, explain: bool) -> dict[str, Any]: ...
+    def refused(self, name: str, request: str, error: Exception) -> None:
+        """Hears of a body in which no rows could be read for `predict`; never raises."""
+
     def label(self, name: str, labels: Sequence[Row], request: str) -> dict[str, Any]: ...
     def contract(self, name: str) -> "Contract": ...
     def openapi(self) -> dict[str, Any]: ...
@@ -134,9 +137,7 @@ def _route(request: Request, service: Service) -> tuple[int, Mapping[str, Any] |
             return 200, service.model(model_name(name))
         case ["models", name, "predict"]:
             _only(request, "POST")
-            body = _body(request)
-            rows = _list_of(body, "rows", MOST_ROWS)
-            return 200, service.predict(model_name(name), rows, request.id, explain=_flag(body, "explain"))
+            return 200, _predict(request, model_name(name), service)
         case ["models", name, "labels"]:
             _only(request, "POST")
             labels = _list_of(_body(request), "labels", MOST_ROWS)
@@ -171,6 +172,16 @@ def _route_more(request: Request, service: Service) -> Mapping[str, Any] | Page:
     )
 
 
+def _predict(request: Request, name: str, service: Service) -> Mapping[str, Any]:
+    try:
+        body = _body(request)
+        rows, explain = _list_of(body, "rows", MOST_ROWS), _flag(body, "explain")
+    except (InvalidRequest, RecursionError) as error:
+        service.refused(name, request.id, error)
+        raise
+    return service.predict(name, rows, request.id, explain=explain)
+
+
 def _route_v2(request: Request, name: str, rest: Sequence[str], service: Service) -> Mapping[str, Any]:
     """The Open Inference Protocol's routes of a model: its champion is the one version that it serves."""
     from tidemill.stages import v2  # noqa: PLC0415 most callers never need it
@@ -188,8 +199,12 @@ def _route_v2(request: Request, name: str, rest: Sequence[str], service: Service
             return {"name": name, "ready": True}
         case ["infer"]:
             _only(request, "POST")
-            v2.check_headers(request.headers)
-            asked = v2.asked(_body(request, v2.MISSING), contract)
+            try:
+                v2.check_headers(request.headers)
+                asked = v2.asked(_body(request, v2.MISSING), contract)
+            except (InvalidRequest, RecursionError) as error:
+                service.refused(name, request.id, error)
+                raise
             return v2.reply(asked, contract, service.predict(name, asked.rows, request.id, explain=False))
     raise NotFound(f"there is nothing at {request.path}; see GET /v2/models/{name}, POST /v2/models/{name}/infer")
 

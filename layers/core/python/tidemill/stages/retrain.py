@@ -12,11 +12,14 @@ nothing, or too few rows to say                 quiet
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tidemill.contracts import BY_HAND, Action
 from tidemill.limits import LONGEST_RUN
 from tidemill.spec import Monitor, Retrain
+
+if TYPE_CHECKING:
+    from tidemill.stages.feed import FeedProblem
 
 IMPORTANT = 0.05
 """Share of the model's importance that the drifted columns must hold for their drift to be more than a note."""
@@ -28,10 +31,11 @@ _UNIMPORTANT = "unimportant drift"
 
 @dataclass(frozen=True)
 class Findings:
-    """What one window showed. `drift` is the report's verdict; `weight` see below; `new_labels` and `new_uploads` are
-    what a retrain could learn from beyond what was judged before."""
+    """What one window showed. `problems` are those that break a feed; `drift` is the report's verdict, `weight` what
+    drifted holds of the importance; `new_labels` and `new_uploads` are what a retrain could learn from beyond what was
+    judged before."""
 
-    problems: Sequence[str]
+    problems: "Sequence[FeedProblem]"
     performance: str
     performance_sentence: str
     drift: str
@@ -43,12 +47,14 @@ class Findings:
 
 @dataclass(frozen=True)
 class Decision:
-    """`tell`: whether a person should hear of it. `finding` names it, so that the same finding is told once."""
+    """`tell`: whether a person should hear of it. `finding` names it for later checks, and `about` what it is told of:
+    see `news`; of what has none, such as a retrain that starts, people hear each time."""
 
     action: Action
     reason: str
     tell: bool = False
     finding: str = ""
+    about: Sequence[str] = ()
 
 
 def triage(
@@ -60,9 +66,9 @@ def triage(
 ) -> Decision:
     """`past`: (start, end, evidence) of earlier checks of this champion, the newest first."""
     if findings.problems:
-        return Decision(
-            "quarantine", f"the feed looks broken: {'; '.join(findings.problems)}", tell=True, finding="feed"
-        )
+        sentences = "; ".join(problem.sentence for problem in findings.problems)
+        causes = [problem.cause for problem in findings.problems]
+        return Decision("quarantine", f"the feed looks broken: {sentences}", tell=True, finding="feed", about=causes)
     if findings.performance in ("dropped", "estimated_drop"):
         return _learn(findings.performance_sentence, findings, retrain)
     if findings.drift != "drift":
@@ -88,17 +94,7 @@ def _learn(why: str, findings: Findings, retrain: Retrain) -> Decision:
         return Decision("retrain", why, tell=True)
     missing = f"send labels (at least {retrain.min_new_labels}) or upload newer data"
     sentence = f"{why}, but there is nothing new to learn from: {missing}"
-    return Decision("note", sentence, tell=True, finding="nothing new")
-
-
-def weight(drifted: Sequence[str], importance: Mapping[str, float]) -> float:
-    """Share of the summed positive importance that is in `drifted`. All of it where no column has any, and where
-    something drifted of which none is known, such as the predictions."""
-    positive = {name: max(loss, 0.0) for name, loss in importance.items()}
-    total = sum(positive.values())
-    if not total or not positive.keys() >= set(drifted):
-        return 1.0
-    return sum(positive[name] for name in drifted) / total
+    return Decision("note", sentence, tell=True, finding="nothing new", about=["nothing new"])
 
 
 def evidence(check: Mapping[str, Any]) -> str:

@@ -21,6 +21,8 @@ from tidemill.stages.rows import MOST_PROBLEMS, Columns, Notes, Row, RowReader
 GOLDEN_TOLERANCE = 1e-5
 MOST_ROWS = 10_000
 _SHORT_IDS = 200_000
+_NO_VALUE = {"nothing": "absent", "null": "null"}
+"""What a row has got in place of a value: any other is one that cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -135,11 +137,14 @@ class ServedModel:
 
 
 class InvalidRows(InvalidRequest):
-    """`fields`: one entry a bad value, `{"row", "field", "expected", "got"}`; rows count from 0."""
+    """`fields`: one entry a bad value, `{"row", "field", "expected", "got"}`; rows count from 0. `kinds`: of every bad
+    field, whether it was absent, null or unusable."""
 
     def __init__(self, notes: Notes) -> None:
         ordered = sorted(notes.problems, key=itemgetter("row"))
         self.fields: Sequence[Mapping[str, Any]] = ordered[:MOST_PROBLEMS]
+        kinds = ((str(entry["field"]), _NO_VALUE.get(entry["got"], "unusable")) for entry in ordered)
+        self.kinds: Sequence[tuple[str, str]] = list(dict.fromkeys(kinds))
         names = list(dict.fromkeys(str(entry["field"]) for entry in ordered))
         count = f"{'at least ' if notes.more else ''}{len(ordered)}"
         super().__init__(f"{count} values cannot be used, in {', '.join(map(repr, names[:20]))}")
