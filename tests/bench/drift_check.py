@@ -5,7 +5,6 @@ It imports what the function imports, and no more.
 
 import json
 import os
-import resource
 import sys
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -35,7 +34,7 @@ def check(folder: Path, of: str) -> dict[str, Any]:
     problems = feed_problems(reference.features, window.features)
     return {
         "seconds": now() - begun,
-        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak": quiet.peak(),
         "rows": window.rows,
         "verdict": report.verdict,
         "problems": len(problems),

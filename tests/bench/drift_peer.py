@@ -1,25 +1,28 @@
-"""Evidently's default preset on the tables of `tests.bench.drift_power` and `tests.bench.drift_speed`, in an
-environment of its own: `python tests/bench/drift_peer.py FOLDER`.
+"""Evidently's default preset on tables of `tests.bench.drift_judge`, in an environment of its own:
+`python -m tests.bench.drift_peer [verdict]`.
 
-The folder has reference-0.npz, window-0.npz and so on: numbers as they are, categories as codes beside
-`names:{column}`.
-Prints one JSON line: columns found drifted of each pair, seconds, and peak memory in bytes.
+Each line of its input is a folder with reference.npz and window.npz: numbers as they are, categories as codes beside
+`names:{column}`. For each it prints one line of JSON: columns found drifted, seconds, and its peak of memory in bytes.
 """
 
 import json
-import resource
 import sys
-import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from tests.bench import quiet
+
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     from evidently import Report
+    from evidently.legacy.renderers.base_renderer import DEFAULT_RENDERERS
     from evidently.presets import DataDriftPreset
+
+CORES = 2
 
 
 def table(path: Path) -> pd.DataFrame:
@@ -35,28 +38,38 @@ def table(path: Path) -> pd.DataFrame:
         return pd.DataFrame(columns)
 
 
-def _seconds() -> float:
-    """As `tests.bench.quiet` counts them, on two cores."""
-    return max(time.thread_time(), time.process_time() / 2)
+class Verdict(DataDriftPreset):  # type: ignore[misc]
+    """What the preset says of the table, by its first metric: the others find the same again, column by column."""
+
+    def generate_metrics(self, context: Any) -> list[Any]:
+        return list(super().generate_metrics(context)[:1])
+
+    def render(self, *_: Any) -> list[Any]:
+        return []
 
 
-def main(folder: Path, seconds: float) -> None:
-    """As many pairs as take so long, three at least where there are so many."""
-    found: list[int] = []
-    spent = 0.0
-    warnings.simplefilter("ignore")
-    while (path := folder / f"window-{len(found)}.npz").exists() and (spent < seconds or len(found) < 3):
-        window, reference = table(path), table(folder / f"reference-{len(found)}.npz")
-        begun = _seconds()
-        said = Report([DataDriftPreset()]).run(window, reference).dict()
-        spent += _seconds() - begun
-        first = said["metrics"][0]
-        if not first["metric_name"].startswith("DriftedColumnsCount"):
-            raise SystemExit(f"the preset's first metric is {first['metric_name']}, and was DriftedColumnsCount")
-        found.append(int(first["value"]["count"]))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"drifted": found, "seconds": spent, "peak": peak}))
+def draw_nothing() -> None:
+    """Its pictures judge nothing, and take most of the time."""
+    for renderer in DEFAULT_RENDERERS.typed_renderers.values():
+        renderer.render_html = lambda _: []
+
+
+def judged(folder: Path, preset: type[DataDriftPreset]) -> dict[str, float]:
+    window, reference = table(folder / "window.npz"), table(folder / "reference.npz")
+    begun = quiet.seconds(CORES)
+    said = Report([preset()]).run(window, reference).dict()
+    seconds = quiet.seconds(CORES) - begun
+    first = said["metrics"][0]
+    if not first["metric_name"].startswith("DriftedColumnsCount"):
+        raise SystemExit(f"the preset's first metric is {first['metric_name']}, and was DriftedColumnsCount")
+    return {"drifted": int(first["value"]["count"]), "seconds": seconds, "peak": quiet.peak()}
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), float(sys.argv[2]) if len(sys.argv) > 2 else float("inf"))
+    warnings.simplefilter("ignore")
+    chosen = DataDriftPreset
+    if sys.argv[1:] == ["verdict"]:
+        draw_nothing()
+        chosen = Verdict
+    for line in sys.stdin:
+        print(json.dumps(judged(Path(line.rstrip("\n")), chosen)), flush=True)

@@ -1,37 +1,35 @@
 """How often a check cries wolf, and what it misses: `python -m tests.bench.drift_power [--trials N] [--parts PART …]`.
 
 Windows and references are drawn anew from columns of known laws (`tests.bench.worlds`), independent of each other,
-which is where the correction over columns gives least away. Up to 1,000 rows they are drawn as rows, beyond as what a
-check counts of rows, which `tests/unit/test_drift.py` shows to be the same to every test. Shares come with exact
-(Clopper-Pearson) 95 % intervals.
+which is where the correction over columns gives least away. Up to 1,000 rows windows are drawn as rows, beyond as what
+a check counts of rows, which `tests/unit/test_drift.py` shows to be the same to every test. Windows of all sizes share
+their references, which are independent of each other: so are a cell's trials, and not those of two cells. Shares come
+with exact (Clopper-Pearson) 95 % intervals.
 """
 
-import json
-import os
-import subprocess
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from tests.bench.pinned import environment
+from tests.bench.drift_judge import evidently, installed, save
 from tests.bench.simulated import Simulation, added, interval, line, main, shown
-from tests.bench.worlds import World, matrix
+from tests.bench.worlds import Counted, World, matrix
 from tidemill.profile import Profile
-from tidemill.schema import Levels
 from tidemill.spec import Monitor, Retrain
 from tidemill.stages import drift
 from tidemill.stages.drift import Compared, DriftReport, detect
 from tidemill.stages.feed import feed_problems
 from tidemill.stages.retrain import Findings, triage
 from tidemill.stages.together import FEWEST_WINDOW, Together, learn
-from tidemill.stages.window import Values, Window, count
+from tidemill.stages.window import Window, count
 
 SEED = 7
 SIZES = (100, 300, 1_000, 10_000, 100_000)
@@ -42,16 +40,24 @@ AS_ROWS = 1_000
 """Larger windows are drawn as counts."""
 PROMISE, POWER = 0.01, 0.95
 WINDOWS = 3
-PEER_WINDOWS, PEER_SECONDS = 100, 30.0
-PINNED = Path(__file__).with_name("drift.txt")
+PEER_WINDOWS, PEER_SECONDS = 100, 75.0
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
-@dataclass(frozen=True)
-class Cell:
+class Cell(NamedTuple):
     rows: int
     columns: int
+
+
+CELLS = [Cell(*each) for each in product(SIZES, WIDTHS)]
+TOGETHER_PART = {
+    Cell(10_000, 5): 1, Cell(10_000, 20): 4, Cell(10_000, 100): 10,
+    Cell(100_000, 5): 10, Cell(100_000, 20): 20, Cell(100_000, 100): 40,
+}  # fmt: skip
+"""One in so many trials is made where windows of many rows are drawn as rows."""
+PLANTED_PART = {5: 2, 20: 2, 100: 4}
+"""And of planted changes, by columns."""
 
 
 class Tally(NamedTuple):
@@ -67,62 +73,67 @@ class Tally(NamedTuple):
 
 @dataclass(frozen=True)
 class Drawn:
-    """A reference, and windows against it."""
+    """A reference, and the world that windows against it are drawn from."""
 
-    world: World
     profile: Profile
-    together: Together | None
+    together: Together
+    world: World
 
     @classmethod
-    def of(cls, world: World, rng: np.random.Generator, rows: int, *, together: bool) -> "Drawn":
+    def of(cls, world: World, rng: np.random.Generator, rows: int) -> "Drawn":
         columns = world.draw(rng, rows)
-        return cls(world, world.profile(columns), learn(matrix(columns), world.encoded) if together else None)
+        together = learn(matrix(columns), world.encoded)
+        assert together
+        return cls(world.profile(columns), together, world)
 
-    def check(self, rng: np.random.Generator, rows: int, world: World | None = None) -> tuple[DriftReport, Window]:
-        """A window of `world`, of the reference's own by default."""
-        world = world or self.world
-        if rows > AS_ROWS and not self.together:
-            window = world.count(rng, rows, self.profile)
+    @cached_property
+    def counted(self) -> Counted:
+        return self.world.counted(self.profile)
+
+    def check(
+        self, rng: np.random.Generator, rows: int, *, most_as_rows: float = AS_ROWS
+    ) -> tuple[DriftReport, Window]:
+        """Of a window that is drawn as counts the errors, which need rows, are not tested."""
+        if rows > most_as_rows:
+            window = self.counted.draw(rng, rows)
             return detect(Compared(self.profile, window)), window
-        columns = world.draw(rng, rows)
+        columns, usual = self.world.draw(rng, rows), self.together.profile
         window = count(self.profile, columns)
-        return detect([Compared(self.profile, window), *self._errors(columns)]), window
+        errors = dict.fromkeys(usual.columns, self.together.errors(matrix(columns), self.world.encoded))
+        tied = Compared(usual, count(usual, errors), "together", FEWEST_WINDOW)
+        return detect([Compared(self.profile, window), tied]), window
 
-    def _errors(self, columns: Mapping[str, Values]) -> list[Compared]:
-        if not self.together:
-            return []
-        (name,) = self.together.profile.columns
-        errors = {name: self.together.errors(matrix(columns), self.world.encoded)}
-        return [Compared(self.together.profile, count(self.together.profile, errors), "together", FEWEST_WINDOW)]
-
-    def broken(self, window: Window) -> bool:
-        return any(problem.broken for problem in feed_problems(self.profile, window))
+    def broken(self, window: Window) -> set[str]:
+        return {problem.column for problem in feed_problems(self.profile, window) if problem.broken}
 
 
-def clean(cell: Cell, chunk: int, trials: int) -> Tally:
-    rng = np.random.default_rng([SEED, chunk, cell.rows, cell.columns])
-    found = []
+def clean(columns: int, chunk: int, trials: int) -> tuple[Tally, ...]:
+    """One of each size."""
+    rng, found = np.random.default_rng([SEED, chunk, columns]), []
     for trial in range(trials):
-        world = World.of(cell.columns)
-        drawn = Drawn.of(world, rng, REFERENCES[trial % len(REFERENCES)], together=cell.rows <= AS_ROWS)
-        checks = [drawn.check(rng, cell.rows) for _ in range(WINDOWS)]
-        report, window = checks[0]
-        together = any(column.drifted for column in report.columns if column.of == "together")
-        verdicts = [check.verdict for check, _ in checks]
-        counts = verdicts[0] == "drift", together, drawn.broken(window), retrains(verdicts)
-        found.append(Tally(1, *counts))
+        drawn = Drawn.of(World.of(columns), rng, REFERENCES[trial % len(REFERENCES)])
+        found.append(tuple(_tally(drawn, rng, rows) for rows in SIZES))
     return added(found)
+
+
+def _tally(drawn: Drawn, rng: np.random.Generator, rows: int) -> Tally:
+    checks = [drawn.check(rng, rows) for _ in range(WINDOWS)]
+    report, window = checks[0]
+    verdicts = [check.verdict for check, _ in checks]
+    return Tally(1, report.verdict == "drift", by_errors(report), bool(drawn.broken(window)), retrains(verdicts))
+
+
+def by_errors(report: DriftReport) -> bool:
+    return any(column.drifted for column in report.columns if column.of == "together")
 
 
 def together(cell: Cell, chunk: int, trials: int) -> Tally:
     """Rows however many, for the test that counts alone cannot stand for."""
-    rng = np.random.default_rng([SEED, 1, chunk, cell.rows, cell.columns])
-    found = []
+    rng, found = np.random.default_rng([SEED, 1, chunk, cell.rows, cell.columns]), []
     for trial in range(trials):
-        drawn = Drawn.of(World.of(cell.columns), rng, REFERENCES[trial % len(REFERENCES)], together=True)
-        report, _ = drawn.check(rng, cell.rows)
-        by_errors = any(column.drifted for column in report.columns if column.of == "together")
-        found.append(Tally(1, report.verdict == "drift", by_errors))
+        drawn = Drawn.of(World.of(cell.columns), rng, REFERENCES[trial % len(REFERENCES)])
+        report, _ = drawn.check(rng, cell.rows, most_as_rows=math.inf)
+        found.append(Tally(1, report.verdict == "drift", by_errors(report)))
     return added(found)
 
 
@@ -168,92 +179,80 @@ CHANGES = (
 
 
 @dataclass(frozen=True)
-class Planted:
-    change: Change
-    cell: Cell
+class Setting:
+    """What shares references: changes of tables with so many columns, of which two are tied."""
+
+    columns: int
+    tie: float
+
+    @property
+    def plans(self) -> list[tuple[Change, int]]:
+        return [(change, rows) for change in CHANGES if change.tie == self.tie for rows in change.rows]
 
 
-def planted(plan: Planted, chunk: int, trials: int) -> Found:
-    """Found: in the report by name (a broken correlation by the errors), or as a broken feed."""
-    change, cell = plan.change, plan.cell
-    rng = np.random.default_rng([SEED, 2, chunk, CHANGES.index(change), cell.rows, cell.columns])
-    clean_world = World(World.of(cell.columns).laws, change.tie)
-    moved = World.of(cell.columns).changed(change.name, **dict(change.how))
-    found = []
+def planted(setting: Setting, chunk: int, trials: int) -> tuple[Found, ...]:
+    """One of each plan."""
+    rng, found = np.random.default_rng([SEED, 2, chunk, setting.columns, round(100 * setting.tie)]), []
+    world = World.of(setting.columns)
     for _ in range(trials):
-        drawn = Drawn.of(clean_world, rng, REFERENCES[-1], together=cell.rows <= AS_ROWS)
-        seen = []
-        for _ in range(2):
-            report, window = drawn.check(rng, cell.rows, moved)
-            names = [c.name for c in report.columns if c.drifted and (c.of == "together") == bool(change.tie)]
-            seen.append(bool(names if change.tie else change.name in names) or _broken(drawn, window, change.name))
-        found.append(Found(1, seen[0], any(seen)))
+        drawn = Drawn.of(replace(world, tie=setting.tie), rng, REFERENCES[-1])
+        found.append(
+            tuple(
+                _found(replace(drawn, world=world.changed(change.name, **dict(change.how))), rng, change, rows)
+                for change, rows in setting.plans
+            )
+        )
     return added(found)
 
 
-def _broken(drawn: Drawn, window: Window, name: str) -> bool:
-    return any(problem.broken and problem.column == name for problem in feed_problems(drawn.profile, window))
+def _found(moved: Drawn, rng: np.random.Generator, change: Change, rows: int) -> Found:
+    """In the report by name (a broken correlation by the errors), or as a broken feed."""
+    seen = []
+    for _ in range(2):
+        report, window = moved.check(rng, rows)
+        told = by_errors(report) if change.tie else change.name in report.drifted
+        seen.append(told or change.name in moved.broken(window))
+    return Found(1, seen[0], any(seen))
 
 
 class Peer(NamedTuple):
     """Of `windows` clean ones: those with a column that Evidently's default finds drifted, those where it is half of
     the columns, which is its verdict on the table, and those where ours finds drift."""
 
-    windows: int
-    any_column: int
-    half: int
-    ours: int
+    windows: int = 0
+    any_column: int = 0
+    half: int = 0
+    ours: int = 0
 
 
 def beside(cell: Cell, python: Path) -> Peer:
-    """The same rows for both, against references of 5,000 rows."""
+    """The same rows for both, against references of 5,000 rows; no new window once Evidently has had its time."""
     rng = np.random.default_rng([SEED, 3, cell.rows, cell.columns])
-    world, ours = World.of(cell.columns), []
-    with TemporaryDirectory() as name:
-        most = min(PEER_WINDOWS, max(3, 20_000_000 // (cell.rows * cell.columns)))
-        for place in range(most):
+    world, found, spent = World.of(cell.columns), [Peer()], 0.0
+    with TemporaryDirectory() as name, evidently(python, "verdict") as judge:
+        while len(found) <= PEER_WINDOWS and spent < PEER_SECONDS:
             reference, window = world.draw(rng, REFERENCES[-1]), world.draw(rng, cell.rows)
-            for what, columns in (("reference", reference), ("window", window)):
-                save(Path(name, f"{what}-{place}.npz"), columns)
+            save(Path(name, "reference.npz"), reference)
+            save(Path(name, "window.npz"), window)
+            theirs = judge(Path(name))
+            spent += theirs.seconds
             profile = world.profile(reference)
-            ours.append(detect(Compared(profile, count(profile, window))).verdict == "drift")
-        drifted = judge_by_peer(python, Path(name), PEER_SECONDS)["drifted"]
-    half = sum(2 * columns >= cell.columns for columns in drifted)
-    return Peer(len(drifted), sum(columns > 0 for columns in drifted), half, sum(ours[: len(drifted)]))
-
-
-def save(path: Path, columns: Mapping[str, Values]) -> None:
-    arrays: dict[str, Any] = {}
-    for name, values in columns.items():
-        if isinstance(values, Levels):
-            arrays |= {name: values.codes, f"names:{name}": np.array(values.names)}
-        else:
-            arrays[name] = values
-    np.savez(path, **arrays)
-
-
-def judge_by_peer(python: Path, folder: Path, seconds: float) -> dict[str, Any]:
-    script = Path(__file__).with_name("drift_peer.py")
-    command = [str(python), str(script), str(folder), str(seconds)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{' '.join(command)}\n{done.stderr}")
-    answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return answer
+            ours = detect(Compared(profile, count(profile, window)))
+            found.append(Peer(1, theirs.drifted > 0, 2 * theirs.drifted >= cell.columns, ours.verdict == "drift"))
+    return added(found)
 
 
 class Bench(Simulation):
     chunk = 25
 
     def clean(self) -> None:
-        print("\nClean windows, in % of references (95 % interval); three windows share one\n")
+        print("\nClean windows, in % of references (95 % interval); three windows of each size share one\n")
         line("rows", "columns", "references", "drift", "of how columns go together", "broken feed", "retrain")
         line(*["---"] * 7)
-        cells = [Cell(*each) for each in product(SIZES, WIDTHS)]
-        running = {cell: self.start(clean, cell, self.trials) for cell in cells}
-        found = {}
-        for cell, wait in running.items():
-            found[cell] = tally = wait()
+        running = {columns: self.start(clean, columns) for columns in reversed(WIDTHS)}
+        done = {columns: dict(zip(SIZES, wait(), strict=True)) for columns, wait in running.items()}
+        found = {cell: done[cell.columns][cell.rows] for cell in CELLS}
+        for cell, tally in found.items():
             errors = shown(tally.together, tally.references) if cell.rows <= AS_ROWS else "see below"
             line(
                 f"{cell.rows:,}", f"{cell.columns}", f"{tally.references:,}", shown(tally.drifted, tally.references),
@@ -266,21 +265,20 @@ class Bench(Simulation):
                 *(f"{named(cell)} {shown(t[place], t[0])}" for cell, t in found.items() if above(t[place], t[0])),
             )
             total = added(list(found.values()))
-            print(f"  over all cells: {shown(total[place], total[0])} %")
+            print(f"  over all cells: {100 * total[place] / total[0]:.2f} %")
+
+    def one_in(self, trials: int) -> int:
+        return max(1, self.trials // trials)
 
     def together(self) -> None:
         print("\nClean windows of many rows, with the test of how the columns go together, in %\n")
         line("rows", "columns", "windows", "drift", "of how columns go together")
         line(*["---"] * 5)
-        plans = [
-            (Cell(10_000, 5), self.trials),
-            (Cell(10_000, 20), self.trials // 4),
-            (Cell(100_000, 5), self.trials // 10),
-        ]
-        running = [(cell, self.start(together, cell, trials)) for cell, trials in plans]
+        parts = TOGETHER_PART
+        running = {cell: self.start(together, cell, self.one_in(parts[cell])) for cell in dearest(parts)}
         broken = []
-        for cell, wait in running:
-            tally = wait()
+        for cell in parts:
+            tally = running[cell]()
             line(
                 f"{cell.rows:,}", f"{cell.columns}", f"{tally.references:,}",
                 *(shown(hits, tally.references) for hits in (tally.drifted, tally.together)),
@@ -294,35 +292,46 @@ class Bench(Simulation):
         print(f"\nPlanted changes against references of {REFERENCES[-1]:,} rows, found in % (95 % interval)\n")
         line("change", "rows", "columns", "references", "in the first window", "within two")
         line(*["---"] * 6)
-        plans = [Planted(c, Cell(rows, columns)) for c in CHANGES for rows in c.rows for columns in WIDTHS]
-        running = {
-            plan: self.start(planted, plan, self.trials // (10 if plan.cell.columns == 100 else 2)) for plan in plans
+        ties = sorted({change.tie for change in CHANGES})
+        settings = [Setting(columns, tie) for columns in reversed(WIDTHS) for tie in ties]
+        running = {one: self.start(planted, one, self.one_in(PLANTED_PART[one.columns])) for one in settings}
+        done = {
+            (one.columns, *plan): found
+            for one, wait in running.items()
+            for plan, found in zip(one.plans, wait(), strict=True)
         }
         broken = []
-        for plan, wait in running.items():
-            found = wait()
+        for change, rows, columns in ((c, rows, columns) for c in CHANGES for rows in c.rows for columns in WIDTHS):
+            found = done[columns, change, rows]
             line(
-                plan.change.what, f"{plan.cell.rows:,}", f"{plan.cell.columns}", f"{found.references:,}",
+                change.what, f"{rows:,}", f"{columns}", f"{found.references:,}",
                 shown(found.at_once, found.references), shown(found.within_two, found.references),
             )  # fmt: skip
             if found.within_two < POWER * found.references:
-                broken.append(f"{plan.change.what}, {named(plan.cell)} {shown(found.within_two, found.references)}")
+                broken.append(
+                    f"{change.what}, {named(Cell(rows, columns))} {shown(found.within_two, found.references)}"
+                )
         print()
         self.claim(f"every change is found within two windows in {POWER:.0%} or more", *broken)
 
     def peer(self) -> None:
-        python = environment(PINNED, "Evidently (a minute or two)")
+        python = installed()
         print(
             f"\nBeside Evidently's default preset on the same clean windows, {REFERENCES[-1]:,} rows of reference, in %"
         )
         print(f"(up to {PEER_WINDOWS} windows a cell, and no new one after {PEER_SECONDS:.0f} s of its time)\n")
         line("rows", "columns", "windows", "Evidently: a column drifted", "half of them", "ours: drift")
         line(*["---"] * 6)
-        cells = [Cell(*each) for each in product(SIZES, WIDTHS)]
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
-            for cell, peer in zip(cells, threads.map(lambda cell: beside(cell, python), cells), strict=True):
-                shares = (shown(hits, peer.windows) for hits in peer[1:])
-                line(f"{cell.rows:,}", f"{cell.columns}", f"{peer.windows}", *shares)
+        running = {cell: self.pool.submit(beside, cell, python) for cell in dearest(CELLS)}
+        for cell in CELLS:
+            peer = running[cell].result()
+            shares = (shown(hits, peer.windows) for hits in peer[1:])
+            line(f"{cell.rows:,}", f"{cell.columns}", f"{peer.windows}", *shares)
+
+
+def dearest(cells: Iterable[Cell]) -> list[Cell]:
+    """First, so that no core is left alone with them in the end."""
+    return sorted(cells, key=lambda cell: (cell.columns, cell.rows), reverse=True)
 
 
 def draw_nothing() -> None:

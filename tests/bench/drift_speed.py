@@ -19,9 +19,8 @@ from typing import Any, cast
 import numpy as np
 
 from tests.bench.drift_check import MODEL, START
-from tests.bench.drift_power import PINNED, judge_by_peer, save
+from tests.bench.drift_judge import evidently, installed, save
 from tests.bench.folder import objects
-from tests.bench.pinned import environment
 from tests.bench.simulated import line
 from tests.bench.worlds import Category, Number, World, matrix
 from tidemill.flows.captures import Captures
@@ -96,13 +95,13 @@ def checked(folder: Path, of: str) -> dict[str, Any]:
 
 
 def main(rows: int) -> int:
-    python = environment(PINNED, "Evidently (a minute or two)")
+    python = installed()
     with TemporaryDirectory() as name:
         folder, peer = Path(name), Path(name, "peer")
         size = capture(folder, rows)
         objects(folder).put_json("schema.json", schema().to_json())
         peer.mkdir()
-        save(peer / "window-0.npz", WORLD.draw(np.random.default_rng(SEED), rows))
+        save(peer / "window.npz", WORLD.draw(np.random.default_rng(SEED), rows))
         print(f"{rows:,} captured rows of {len(WORLD.laws)} columns, {size / 1e6:,.0f} MB of JSON lines\n")
         line("check", "training rows", "seconds", "peak MB", "verdict")
         line(*["---"] * 5)
@@ -113,11 +112,12 @@ def main(rows: int) -> int:
             if ours["rows"] != rows:
                 raise SystemExit(f"{ours['rows']:,} of {rows:,} rows were read")
             line("Tidemill", f"{training:,}", f"{ours['seconds']:.1f}", f"{ours['peak'] / 1e6:,.0f}", ours["verdict"])
-        (folder / f"{rows}.npz").rename(peer / "reference-0.npz")
-        other = judge_by_peer(python, peer, float("inf"))
-        drifted = f"{other['drifted'][0]} columns drifted"
-        line("Evidently, default", f"{rows:,}", f"{other['seconds']:.1f}", f"{other['peak'] / 1e6:,.0f}", drifted)
-    faster, smaller = other["seconds"] / ours["seconds"], other["peak"] / ours["peak"]
+        (folder / f"{rows}.npz").rename(peer / "reference.npz")
+        with evidently(python) as judge:
+            other = judge(peer)
+        drifted = f"{other.drifted} columns drifted"
+        line("Evidently, default", f"{rows:,}", f"{other.seconds:.1f}", f"{other.peak / 1e6:,.0f}", drifted)
+    faster, smaller = other.seconds / ours["seconds"], other.peak / ours["peak"]
     holds = faster >= FASTER and smaller >= SMALLER
     print(f"\n{'holds' if holds else 'FAILED'}: {faster:.0f} times as fast in 1/{smaller:.1f} of the memory", end="")
     print(f" (promised: {FASTER} times, 1/{SMALLER})")

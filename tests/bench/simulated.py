@@ -3,6 +3,7 @@ intervals, and tables in Markdown."""
 
 import argparse
 import os
+import resource
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,8 @@ from scipy.stats import beta
 # glibc gives freed memory back at once, and each array of 10,000 rows then faults its pages in anew: twice the time.
 WORKERS = {"MALLOC_TRIM_THRESHOLD_": "268435456", "MALLOC_TOP_PAD_": "67108864", "OPENBLAS_NUM_THREADS": "1"}
 
-Counts = TypeVar("Counts", bound=tuple[int, ...])
+Counts = TypeVar("Counts", bound=tuple[Any, ...])
+"""Of integers, or of such tuples."""
 Row = TypeVar("Row")
 Made = TypeVar("Made", bound="Simulation")
 
@@ -45,8 +47,10 @@ class Simulation:
 
 
 def added(parts: Sequence[Counts]) -> Counts:
+    """Place by place."""
     kind: Any = type(parts[0])
-    total: Counts = kind(*map(sum, zip(*parts, strict=True)))
+    places = zip(*parts, strict=True)
+    total: Counts = getattr(kind, "_make", kind)(added(p) if isinstance(p[0], tuple) else sum(p) for p in places)
     return total
 
 
@@ -83,6 +87,9 @@ def main(
         bench = kind(pool, options.trials)
         for part in options.parts:
             parts[part](bench)
-    minutes = (time.perf_counter() - begun) / 60
-    print(f"\n{f'{bench.failed} claims FAILED' if bench.failed else 'Every claim holds'} ({minutes:.1f} minutes).")
+    minutes, cores = (time.perf_counter() - begun) / 60, len(os.sched_getaffinity(0))
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    quiet = sum(each.ru_utime + each.ru_stime for each in used) / 60 / cores
+    took = f"{minutes:.1f} minutes; the processor time is that of {quiet:.1f} on {cores} cores of its own"
+    print(f"\n{f'{bench.failed} claims FAILED' if bench.failed else 'Every claim holds'} ({took}).")
     sys.exit(1 if bench.failed else 0)

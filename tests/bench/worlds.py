@@ -3,12 +3,13 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import cycle, islice
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm, poisson
+from scipy.special import ndtr, pdtr
 
 from tidemill.profile import LevelsProfile, NumericProfile, Profile, profile
 from tidemill.schema import Levels
@@ -48,24 +49,22 @@ class Number:
         x = (at - self.shift) / self.times
         match self.law:
             case "normal":
-                found = norm.cdf(x)
+                found = ndtr(x)
             case "log-normal":
-                found = norm.cdf(np.log(np.maximum(x, 1e-300)))
+                found = ndtr(np.log(np.maximum(x, 1e-300)))
             case "zeros":
-                found = 0.3 * norm.cdf(x) + 0.7 * (x > 0 if below else x >= 0)
+                found = 0.3 * ndtr(x) + 0.7 * (x > 0 if below else x >= 0)
             case "counts":
-                found = poisson.cdf(np.ceil(x - 1e-9) - 1 if below else np.floor(x + 1e-9), 2)
+                reached = np.ceil(x - 1e-9) - 1 if below else np.floor(x + 1e-9)
+                found = np.where(reached < 0, 0.0, pdtr(np.maximum(reached, 0), 2))
             case _:
                 tenth = np.ceil(10 * x - 1e-6) - 1 if below else np.floor(10 * x + 1e-6)
-                found = norm.cdf((tenth + 0.5) / 10)
+                found = ndtr((tenth + 0.5) / 10)
         return np.asarray(found, dtype=np.float64)
-
-    def count(self, rng: np.random.Generator, rows: int, reference: NumericProfile) -> Numbers:
-        return of_cells(reference, rows, rng.multinomial(rng.binomial(rows, 1 - self.missing), self.cells(reference)))
 
     def cells(self, reference: NumericProfile) -> Array:
         """P(value in each cell); see `of_cells`."""
-        edges = np.asarray(reference.edges)
+        edges = reference.bins.edges
         reached = np.column_stack([self.share(edges, below=True), self.share(edges)]).ravel()
         return np.maximum(np.diff(reached, prepend=0.0, append=1.0), 0.0)
 
@@ -80,7 +79,7 @@ class Category:
     missing: float = 0.0
     kind: str = "categorical"
 
-    @property
+    @cached_property
     def shares(self) -> Array:
         shares = np.arange(1, self.levels + 1) ** -self.skew
         shares /= shares.sum()
@@ -89,13 +88,16 @@ class Category:
         shares[0] += self.moved
         return np.asarray(shares)
 
-    @property
+    @cached_property
+    def reached(self) -> Array:
+        return np.append(np.cumsum(self.shares)[:-1], 1.0)
+
+    @cached_property
     def names(self) -> tuple[str, ...]:
         return tuple(f"level {place}" for place in range(self.levels))
 
     def draw(self, rng: np.random.Generator, rows: int) -> Levels:
-        reached = np.append(np.cumsum(self.shares)[:-1], 1.0)
-        codes = np.searchsorted(reached, rng.random(rows), "right").astype(np.int32)
+        codes = np.searchsorted(self.reached, rng.random(rows), "right").astype(np.int32)
         if self.missing:
             codes[rng.random(rows) < self.missing] = -1
         return Levels(codes, self.names)
@@ -149,12 +151,30 @@ class World:
     def profile(self, columns: Mapping[str, Values]) -> Profile:
         return profile(columns, self.kinds)
 
-    def count(self, rng: np.random.Generator, rows: int, reference: Profile) -> Window:
+    def counted(self, reference: Profile) -> "Counted":
+        numbers = {name: column for name, column in reference.columns.items() if isinstance(column, NumericProfile)}
+        cells = {name: cast("Number", self.laws[name]).cells(column) for name, column in numbers.items()}
+        return Counted(self, reference, cells)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A world as a check against one reference counts it. `cells`: P(value in each), by column of numbers."""
+
+    world: World
+    reference: Profile
+    cells: Mapping[str, Array]
+
+    def draw(self, rng: np.random.Generator, rows: int) -> Window:
         """What a check counts of so many rows, without them."""
         columns: dict[str, Seen] = {}
-        for name, law in self.laws.items():
-            before: Any = reference.columns[name]
-            columns[name] = law.count(rng, rows, before)
+        for name, law in self.world.laws.items():
+            before: Any = self.reference.columns[name]
+            if isinstance(law, Category):
+                columns[name] = law.count(rng, rows, before)
+            else:
+                present = rng.binomial(rows, 1 - law.missing)
+                columns[name] = of_cells(before, rows, rng.multinomial(present, self.cells[name]))
         return Window(rows, columns)
 
 
@@ -169,11 +189,11 @@ def of_cells(reference: NumericProfile, rows: int, cells: Counts) -> Numbers:
     The window's own profile, of which no test asks anything, has them at the edges.
     """
     reached = np.cumsum(cells)
-    edges, present = np.asarray(reference.edges), int(reached[-1])
+    edges, present = reference.bins.edges, int(reached[-1])
     beyond = edges[-1] + max(edges[-1] - edges[0], 1.0) / 100
     counts = np.append(cells[:-1:2] + cells[1::2], cells[-1])
     seen = NumericProfile(
         rows, rows - present, 0, reference.mean, reference.variance, reference.min, beyond,
         (*reference.edges, beyond), tuple(counts.tolist()), (*reference.atoms, True),
     )  # fmt: skip
-    return Numbers(seen, reached[1::2], reached[:-1:2][np.asarray(reference.atoms)], 0)
+    return Numbers(seen, reached[1::2], reached[:-1:2][reference.bins.atoms], 0)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from scipy import stats
+from scipy import special, stats
 
 from tests.bench.worlds import MIX, Number, World, of_cells
 from tidemill.profile import NumericProfile, Profile, merge, profile, profile_column
@@ -93,6 +93,13 @@ def test_the_kolmogorov_tail_is_scipys_exact_one_within_a_tenth() -> None:
         exact = stats.ks_2samp(rng.normal(shift, 1, n), rng.normal(size=m), method="exact")
         assert kolmogorov_p(float(exact.statistic), n, m) == pytest.approx(exact.pvalue, rel=0.11)
     assert kolmogorov_p(0.001, 100, 100) == 1.0
+
+
+def test_the_kolmogorov_series_goes_on_for_as_long_as_its_terms_matter() -> None:
+    root = math.sqrt(10**6 / 2)
+    for x in (0.3, 0.31, 0.5, 1.0, 2.0, 5.0, 12.0):
+        distance = x / (root + 0.12 + 0.11 / root)
+        assert kolmogorov_p(distance, 10**6, 10**6) == pytest.approx(special.kolmogorov(x), rel=1e-11)
 
 
 def test_fishers_tails_are_those_of_the_hypergeometric_distribution() -> None:

@@ -14,7 +14,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +31,18 @@ _FEW_BYTES = 1_000_000
 """Sorted before a thread has begun."""
 
 
-@dataclass(frozen=True, slots=True)
+class Bins(NamedTuple):
+    """A numeric profile's bins, each (k,): all values up to `edges`, from `low` on, of which `reached` counts those up
+    to the edge."""
+
+    low: FloatArray
+    edges: FloatArray
+    counts: FloatArray
+    reached: FloatArray
+    atoms: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
 class NumericProfile:
     """Bin i holds the values in (edges[i - 1], edges[i]]; with atoms[i] they all equal edges[i].
 
@@ -53,39 +65,39 @@ class NumericProfile:
     def present(self) -> int:
         return self.rows - self.missing - self.infinite
 
+    @cached_property
+    def bins(self) -> Bins:
+        edges, counts = np.array(self.edges, dtype=np.float64), np.array(self.counts, dtype=np.float64)
+        low = np.append(self.min, edges)[:-1]
+        return Bins(low, edges, counts, np.cumsum(counts), np.array(self.atoms, dtype=np.bool_))
+
     def cumulative(self, at: npt.ArrayLike, *, below: bool = False) -> FloatArray:
         """How many values are <= each point (below: < it); inside a bin that is no atom, by straight line."""
         points = np.asarray(at, dtype=np.float64)
         if not self.edges:
             return np.zeros(points.shape)
-        edges = np.asarray(self.edges)
-        reached = np.concatenate([[0.0], np.cumsum(self.counts)])
         # Bin j is the one that a point falls in; one on an edge has the whole of that bin behind it.
-        j = np.searchsorted(edges, points, side="left")
-        inside = np.minimum(j, len(edges) - 1)
-        low = np.concatenate([[self.min], edges[:-1]])[inside]
-        width = edges[inside] - low
+        j = np.searchsorted(self.bins.edges, points, side="left")
+        low, edges, counts, reached, atoms = (each[np.minimum(j, len(self.edges) - 1)] for each in self.bins)
+        width = edges - low
         with np.errstate(over="ignore"):
             share = np.divide(points - low, width, out=np.ones(points.shape), where=width > 0).clip(0.0, 1.0)
-        atom = np.asarray(self.atoms)[inside]
-        share = np.where(atom, (points >= edges[inside]) & (not below), share)
-        within = reached[inside] + share * np.asarray(self.counts)[inside]
-        outside = np.where(points < self.min, 0.0, reached[-1])
-        return np.where((points < self.min) | (j == len(edges)), outside, within)
+        share = np.where(atoms, (points >= edges) & (not below), share)
+        within = reached - counts + share * counts
+        outside = np.where(points < self.min, 0.0, self.bins.reached[-1])
+        return np.where((points < self.min) | (j == len(self.edges)), outside, within)
 
     def quantile(self, q: npt.ArrayLike) -> FloatArray:
         """Values that hold the shares q of the values at or below them; NaN without values."""
         shares = np.asarray(q, dtype=np.float64)
         if not self.edges:
             return np.full(shares.shape, np.nan)
-        edges, counts = np.asarray(self.edges), np.asarray(self.counts)
-        reached = np.cumsum(counts)
-        wanted = shares * reached[-1]
-        j = np.minimum(np.searchsorted(reached, wanted, side="left"), len(edges) - 1)
-        low = np.concatenate([[self.min], edges[:-1]])[j]
-        part = 1 - np.divide(reached[j] - wanted, counts[j], out=np.zeros(shares.shape), where=counts[j] > 0)
-        inside: FloatArray = low + part * (edges[j] - low)
-        return np.where(np.asarray(self.atoms)[j], edges[j], inside)
+        wanted = shares * self.bins.reached[-1]
+        j = np.minimum(np.searchsorted(self.bins.reached, wanted, side="left"), len(self.edges) - 1)
+        low, edges, counts, reached, atoms = (each[j] for each in self.bins)
+        part = 1 - np.divide(reached - wanted, counts, out=np.zeros(shares.shape), where=counts > 0)
+        inside: FloatArray = low + part * (edges - low)
+        return np.where(atoms, edges, inside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,9 +309,8 @@ def _combine_numbers(pieces: Sequence[Summary], rows: int, missing: int) -> Nume
     if len(values) != present:  # thinned: the extremes are kept all the same
         values = np.append(values, [low, high])
     values.sort()
-    first = np.append(True, values[1:] != values[:-1])
-    distinct, reached = values[first], np.append(np.flatnonzero(first)[1:], len(values))
-    edges, counts, atoms = _reduced(distinct, reached, np.ones(len(distinct), dtype=bool))
+    reached = np.append(np.flatnonzero(values[1:] != values[:-1]) + 1, len(values))
+    edges, counts, atoms = _reduced(values[reached - 1], reached, np.ones(len(reached), dtype=bool))
     if len(values) != present:
         scaled = np.rint(np.cumsum(counts) * (present / len(values))).astype(np.int64)
         counts = tuple(np.diff(scaled, prepend=0).tolist())
@@ -337,14 +348,17 @@ def _reduced(
 
     A bin that two shares fall in is heavy: the edge before it is kept too, so that it stays that narrow.
     """
-    kept = np.arange(len(edges))
+    kept = np.ones(len(edges), dtype=np.bool_)
     if len(edges) > MAX_DISTINCT or not atoms.all():
-        shares = np.ceil(np.arange(1, BINS + 1) * (reached[-1] / BINS))
-        hit, times = np.unique(np.searchsorted(reached, np.unique(shares), side="left"), return_counts=True)
-        kept = np.union1d(hit, np.maximum(hit[times > 1] - 1, 0))
-    counts = np.diff(reached[kept], prepend=0)
-    whole = atoms[kept] & (np.diff(kept, prepend=-1) == 1)
-    return tuple(edges[kept].tolist()), tuple(counts.tolist()), tuple(whole.tolist())
+        shares = np.unique(np.ceil(np.arange(1, BINS + 1) * (reached[-1] / BINS)))
+        hit = np.searchsorted(reached, shares, side="left")
+        heavy = hit[1:][hit[1:] == hit[:-1]]
+        kept[:] = False
+        kept[hit] = kept[np.maximum(heavy - 1, 0)] = True
+    places = np.flatnonzero(kept)
+    counts = np.diff(np.append(0, reached[places]))
+    whole = atoms[places] & (np.diff(np.append(-1, places)) == 1)
+    return tuple(edges[places].tolist()), tuple(counts.tolist()), tuple(whole.tolist())
 
 
 def _levels(levels: Counter[str], missing: int, other: int, kind: str) -> LevelsProfile:

@@ -190,17 +190,18 @@ def _looked_at(compared: Compared, policy: DriftPolicy) -> Iterator[ColumnDrift]
         found = window.unreadable.get(name)
         if found:
             reason = f"is not {reference.kind} in the window: it holds {found} values"
-            column = ColumnDrift(name, reference.kind, "unreadable", f"{name} {reason}")
+            yield ColumnDrift(name, reference.kind, "unreadable", f"{name} {reason}", of=compared.of)
         else:
-            column = _look(name, reference, window.columns.get(name), policy, compared.fewest)
-        yield replace(column, of=compared.of)
+            yield _look(name, reference, window.columns.get(name), policy, compared)
 
 
-def _look(name: str, reference: ColumnProfile, seen: Seen | None, policy: DriftPolicy, fewest: int) -> ColumnDrift:
+def _look(
+    name: str, reference: ColumnProfile, seen: Seen | None, policy: DriftPolicy, compared: Compared
+) -> ColumnDrift:
     """The column's tests, not yet corrected for each other."""
 
     def untested(status: Status, reason: str, *tests: ColumnTest) -> ColumnDrift:
-        return ColumnDrift(name, reference.kind, status, f"{name} {reason}", tests)
+        return ColumnDrift(name, reference.kind, status, f"{name} {reason}", tests, of=compared.of)
 
     if seen is None:
         return untested("absent", "is absent from the window")
@@ -211,8 +212,8 @@ def _look(name: str, reference: ColumnProfile, seen: Seen | None, policy: DriftP
     if not now.present or not reference.present:
         where = "the reference" if now.present else "the window"
         return untested("no_values", f"has no value in {where}", *missing)
-    if now.present < fewest:
-        few = f"has {now.present} values in the window, {fewest} are needed"
+    if now.present < compared.fewest:
+        few = f"has {now.present} values in the window, {compared.fewest} are needed"
         return untested("too_few_values", few, *missing)
     note, plot, tests = "", None, []
     if isinstance(seen, Categories) and isinstance(reference, LevelsProfile):
@@ -221,7 +222,7 @@ def _look(name: str, reference: ColumnProfile, seen: Seen | None, policy: DriftP
     if isinstance(seen, Numbers) and isinstance(reference, NumericProfile):
         tests, plot = [_numbers(reference, seen, policy)], _number_bins(reference, seen.profile)
         note = f"; {seen.profile.infinite} infinite values left out" if seen.profile.infinite else ""
-    return ColumnDrift(name, reference.kind, "tested", note, (*tests, *missing), plot)
+    return ColumnDrift(name, reference.kind, "tested", note, (*tests, *missing), plot, compared.of)
 
 
 def _conclude(column: ColumnDrift, adjusted: list[float], policy: DriftPolicy) -> ColumnDrift:
@@ -258,9 +259,8 @@ def _missing(reference: ColumnProfile, now: ColumnProfile, policy: DriftPolicy) 
 
 def _numbers(reference: NumericProfile, seen: Numbers, policy: DriftPolicy) -> ColumnTest:
     """K-S at the profile's edges, and just below those that hold one heavy value: nothing in between is known."""
-    edges, now = np.asarray(reference.edges), seen.profile
-    heavy = edges[np.asarray(reference.atoms)]
-    before = np.concatenate([reference.cumulative(edges), reference.cumulative(heavy, below=True)])
+    bins, now = reference.bins, seen.profile
+    before = np.concatenate([bins.reached, (bins.reached - bins.counts)[bins.atoms]])
     gaps = before / reference.present - np.concatenate([seen.up_to, seen.below]) / now.present
     up, down = float(gaps.max(initial=0.0)), float(-gaps.min(initial=0.0))
     distance = max(up, down)

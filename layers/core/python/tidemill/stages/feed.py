@@ -19,6 +19,7 @@ DECADE = 0.9
 """In powers of ten; a little less than one, since the two medians of a true 10x are only estimates."""
 BY_CHANCE = 1e-6
 _DEGREES = (("Fahrenheit", "Celsius", 1.8, 32.0), ("Celsius", "Fahrenheit", 1 / 1.8, -32 / 1.8))
+_EVENLY = (np.arange(512) + 0.5) / 512
 _FEW_WINDOWS, _SILENT = 3, 10
 _FIT = 0.25
 """Of the distance of two quartiles: how far each quartile of a converted column may be from where it should be."""
@@ -107,11 +108,12 @@ def _rescaled(reference: ColumnProfile, now: ColumnProfile) -> str:
 
 def log_sizes(column: NumericProfile) -> tuple[float, float, float] | None:
     """The quartiles of log10 of the sizes that are not zero; None with too few of them."""
-    drawn = np.abs(column.quantile((np.arange(512) + 0.5) / 512))
-    share = float((drawn > 0).mean())
-    if share * column.present < FEW_VALUES:
+    drawn = np.abs(column.quantile(_EVENLY))
+    sizes = np.sort(drawn[drawn > 0])
+    if len(sizes) / len(drawn) * column.present < FEW_VALUES:
         return None
-    low, median, high = np.quantile(np.log10(drawn[drawn > 0]), [0.25, 0.5, 0.75]).tolist()
+    quarters = np.array([0.25, 0.5, 0.75]) * (len(sizes) - 1)
+    low, median, high = np.interp(quarters, np.arange(len(sizes)), np.log10(sizes)).tolist()
     return low, median, high
 
 

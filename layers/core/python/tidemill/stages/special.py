@@ -28,7 +28,8 @@ def kolmogorov_p(distance: float, n: int, m: int) -> float:
     x = (root + 0.12 + 0.11 / root) * distance
     if x < 0.3:  # the alternating series needs many terms here, and its sum is 1 to five digits
         return 1.0
-    terms = (2 * (-1) ** (k - 1) * math.exp(-2 * k * k * x * x) for k in range(1, 101))
+    most = 1 + math.isqrt(int(1 + 20 / (x * x)))  # beyond, a term is below e^-40 of the first
+    terms = (2 * (-1) ** (k - 1) * math.exp(-2 * k * k * x * x) for k in range(1, most + 1))
     return min(1.0, max(0.0, math.fsum(terms)))
 
 

@@ -61,7 +61,9 @@ class Scores:
         if not len(self.at):
             return np.zeros(len(values))
         if not self.exact:
-            return np.nan_to_num(np.interp(values, self.at, self.scores))
+            found = np.interp(values, self.at, self.scores)
+            found[np.isnan(found)] = 0.0
+            return found
         places = np.searchsorted(self.at, values).clip(max=len(self.at) - 1)
         return np.where(self.at[places] == values, self.scores[places], 0.0)
 

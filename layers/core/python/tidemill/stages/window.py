@@ -77,8 +77,10 @@ class WindowBuilder:
         """A block of rows; their number where there may be no column."""
         self._rows += _length(columns) if rows is None else rows
         pieces: dict[str, Summary] = {}
-        for name in self._reference.columns.keys() & columns.keys():
-            before, values = self._reference.columns[name], columns[name]
+        for name, before in self._reference.columns.items():
+            values = columns.get(name)
+            if values is None:
+                continue
             if not readable(values, before.kind):
                 self._unreadable[name] = str(values.dtype) if isinstance(values, np.ndarray) else "text"
             elif isinstance(before, LevelsProfile):
@@ -116,8 +118,7 @@ def readable(values: Values, kind: str) -> bool:
 
 class _Numbers:
     def __init__(self, reference: NumericProfile) -> None:
-        self._edges = np.asarray(reference.edges, dtype=np.float64)
-        self._heavy = self._edges[np.asarray(reference.atoms, dtype=np.bool_)]
+        self._edges, self._heavy = reference.bins.edges, reference.bins.edges[reference.bins.atoms]
         with np.errstate(all="ignore"):
             span = np.float64(reference.max) - reference.min
             self._low, self._high = reference.min - span, reference.max + span
