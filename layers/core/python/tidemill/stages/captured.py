@@ -5,7 +5,7 @@
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 Record = dict[str, Any]
 Batch = dict[str, Any]
 """One request's predictions, column by column: what all have in common is said once."""
+
+Write = Callable[[Any, int], str]
+"""A document in which so many values are None, as JSON. Raises ValueError for what is no number."""
 
 LONGEST_LINE = 200_000
 """Bytes; CloudWatch cuts an event of the log at 256 KB."""
@@ -71,10 +74,10 @@ def records_of(batch: Batch) -> list[Record]:
     ]
 
 
-def lines_of(batch: Batch) -> Iterator[tuple[int, str]]:
+def lines_of(batch: Batch, write: Write) -> Iterator[tuple[int, str]]:
     """The batch as JSON, in as many lines as it takes, each with how many of its rows it has; without the rows that
     are too long for a line."""
-    yield from _fitting(batch, 0, len(batch["ids"]))
+    yield from _fitting(batch, 0, len(batch["ids"]), write)
 
 
 def read_lines(lines: Iterable[str]) -> Captured:
@@ -99,14 +102,15 @@ def _place(batch: Batch) -> tuple[str, str]:
     return batch["kind"], model_name(batch["model"])
 
 
-def _fitting(batch: Batch, start: int, end: int) -> Iterator[tuple[int, str]]:
-    line = as_json(_part(batch, start, end))
-    if len(line) <= LONGEST_LINE:
+def _fitting(batch: Batch, start: int, end: int, write: Write) -> Iterator[tuple[int, str]]:
+    part = _part(batch, start, end)
+    line = write(part, _nulls(part))
+    if len(line.encode()) <= LONGEST_LINE:
         yield end - start, line
     elif end - start > 1:
         middle = (start + end) // 2
-        yield from _fitting(batch, start, middle)
-        yield from _fitting(batch, middle, end)
+        yield from _fitting(batch, start, middle, write)
+        yield from _fitting(batch, middle, end, write)
 
 
 def _part(batch: Batch, start: int, end: int) -> Batch:
@@ -117,3 +121,8 @@ def _part(batch: Batch, start: int, end: int) -> Batch:
         "predictions": batch["predictions"][place],
         "shares": batch["shares"] and batch["shares"][place],
     }
+
+
+def _nulls(batch: Batch) -> int:
+    missing: int = sum(values.count(None) for values in batch["columns"].values())
+    return missing + (batch["shares"] is None)
