@@ -92,7 +92,7 @@ TEXTS = (
 )  # fmt: skip
 LONG = tuple(each * (3_900_000 // len(each.encode())) for each in ("é", "😀", r"\"", r"\u0000", "\x7f", r"\\"))
 """Of which each letter becomes more in a reply."""
-DEPTHS = (50, 300, 600, 900, 980, 990, 2_000)
+DEPTHS = (50, 300, 600, 900, 980, 990, 1_015, 2_000)
 NO_BASE64 = ("{", "====", "a", "abc", "é", "AA=A", "\0", " ", "\ud800", "e30", "e30=", "e30=\n", "-_-_")
 HALVES = (r'"\ud800"', r'"\udc00x"', r'"\ud83d\ud83d"', r'"\ud83d\ude00"', r'"\u0000"')
 PATHS = (

@@ -15,7 +15,7 @@ import pytest
 from tests.unit.builders import artifacts, dataset, observations, trained
 from tidemill.aws.registry import Champion
 from tidemill.aws.stores import Serving
-from tidemill.errors import ModelIncompatible, NotFound, StoreUnavailable
+from tidemill.errors import InvalidRequest, ModelIncompatible, NotFound, StoreUnavailable
 from tidemill.flows.champions import BESIDE_GRAPH, FRESH, STALE, TIMES_GRAPH
 from tidemill.flows.infer import Endpoint
 
@@ -355,3 +355,11 @@ def test_lines_are_shorter_than_what_the_log_cuts_and_a_row_that_is_not_is_count
     assert max(map(len, lines)) <= 200_000
     assert sum(len(json.loads(line)["ids"]) for line in lines) == 899
     assert world.counted["CaptureLost"] == 1
+
+
+def test_a_number_that_no_reader_of_a_capture_has_is_refused_and_not_kept_as_a_missing_one(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(InvalidRequest, match="too large to be kept"):
+        world.endpoint().predict("m", [{**ROW, "y": None}, {**ROW, "y": float("inf")}], "q")
+    assert '"tidemill"' not in capsys.readouterr().out

@@ -26,7 +26,7 @@ OURS = {
     "aws", "aws.clients", "aws.failures", "aws.lean", "aws.lines", "aws.objects", "aws.paths", "aws.registry",
     "aws.signing", "aws.stores", "encoding", "errors", "flows", "flows.captures", "flows.champions", "flows.infer",
     "limits", "names", "schema", "settings", "stages", "stages.captured", "stages.classes", "stages.http",
-    "stages.onnx_model", "stages.rows", "stages.serve", "written",
+    "stages.onnx_model", "stages.rows", "stages.serve", "stages.wire", "written",
 }  # fmt: skip
 """Of tidemill: who adds to these looks at what it costs a cold start (`make bench-serve ARGS=cold`)."""
 

@@ -7,8 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tidemill.stages.captured import LONGEST_LINE, batch_of, lines_of, read_lines, records_of, refusal_of
+from tidemill.stages.captured import (
+    LONGEST_LINE,
+    as_json,
+    batch_of,
+    lines_of,
+    read_lines,
+    records_of,
+    refusal_of,
+)
 from tidemill.stages.serve import Answers
+from tidemill.stages.wire import write
 
 NOON = datetime(2026, 7, 4, 12, tzinfo=UTC)
 
@@ -45,9 +54,10 @@ def test_what_was_written_is_read_as_one_record_a_row() -> None:
     }
 
 
-def test_a_long_request_takes_several_lines_and_no_row_is_lost() -> None:
-    batch = batch_of(answers(1_000, "x" * 1_000), "trips", 3, "q1", NOON)
-    written = list(lines_of(batch))
+@pytest.mark.parametrize("text", ["x" * 1_000, "日本" * 200, "\u2028" * 200, "null" * 250])
+def test_a_long_request_takes_several_lines_and_no_row_is_lost(text: str) -> None:
+    batch = batch_of(answers(1_000, text), "trips", 3, "q1", NOON)
+    written = list(lines_of(batch, write))
     assert len(written) > 1
     assert max(len(line.encode()) for _, line in written) <= LONGEST_LINE
     assert sum(rows for rows, _ in written) == 1_000
@@ -55,7 +65,24 @@ def test_a_long_request_takes_several_lines_and_no_row_is_lost() -> None:
 
 
 def test_a_row_that_is_too_long_for_any_line_is_not_among_those_that_are_kept() -> None:
-    assert list(lines_of(batch_of(answers(2, "x" * LONGEST_LINE), "trips", 3, "q1", NOON))) == []
+    assert list(lines_of(batch_of(answers(2, "x" * LONGEST_LINE), "trips", 3, "q1", NOON), write)) == []
+
+
+@pytest.mark.parametrize("text", [None, "é日😀", "\u2028", "\ud800", "null", "a\0b"])
+def test_what_a_line_says_does_not_hang_on_who_wrote_it(text: str | None) -> None:
+    batch = batch_of(answers(), "trips", 3, "q1", NOON) | {"columns": {"note": [text, None]}}
+    ((rows, line),) = lines_of(batch, write)
+    assert rows == 2
+    assert len(line.splitlines()) == 1
+    assert read_lines([line]) == read_lines([as_json(batch)])
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_an_answer_that_is_no_number_is_not_kept_as_one_that_is_missing(number: float) -> None:
+    """Whoever is asked for the rest of it is told: what has no number has no line."""
+    for changed in ({"predictions": [number, 1.0], "shares": None}, {"columns": {"size": [None, number]}}):
+        with pytest.raises(ValueError, match="Out of range float"):
+            list(lines_of(batch_of(answers(), "trips", 3, "q1", NOON) | changed, write))
 
 
 @pytest.mark.parametrize(
@@ -92,7 +119,7 @@ def test_a_regression_has_no_probabilities() -> None:
 
 def test_a_refusal_is_one_record_whatever_rows_the_request_had() -> None:
     refusal = refusal_of(500, [("size", "absent"), ("town", "unusable")], "trips", 3, "q1", NOON)
-    [(rows, line)] = lines_of(refusal)
+    [(rows, line)] = lines_of(refusal, write)
     assert rows == 500
     assert read_lines([line]).records["refusals", "trips"] == [
         {
@@ -108,7 +135,7 @@ def test_a_refusal_is_one_record_whatever_rows_the_request_had() -> None:
 
 def test_a_refusal_fits_a_line_however_many_columns_have_long_names() -> None:
     refusal = refusal_of(1, [(f"{i}{'😀' * 1_000}", "absent") for i in range(2_000)], "trips", 3, "q1", NOON)
-    [(_, line)] = lines_of(refusal)
+    [(_, line)] = lines_of(refusal, write)
     assert len(line) <= LONGEST_LINE
     [record] = read_lines([line]).records["refusals", "trips"]
     assert (len(record["problems"]), record["more"]) == (30, 1_970)

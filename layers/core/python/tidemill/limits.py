@@ -40,5 +40,5 @@ def explained_rows(columns: int, references: int) -> int:
 
 
 def written_size(document: object) -> int:
-    """Bytes of a reply that it takes."""
+    """Bytes of a reply that it takes at most, which is with all escapes."""
     return len(json.dumps(json.dumps(document, separators=(",", ":"))))

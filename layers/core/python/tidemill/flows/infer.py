@@ -10,6 +10,7 @@ from tidemill.aws.stores import Serving
 from tidemill.errors import InvalidRequest, StoreUnavailable, TidemillError, TooLarge
 from tidemill.flows.captures import Captures
 from tidemill.flows.champions import Champions, Served, Start, start_thread
+from tidemill.stages import wire
 from tidemill.stages.captured import Batch, Record, batch_of, lines_of, records_of, refusal_of, rows_of
 from tidemill.stages.classes import label_problem
 from tidemill.stages.rows import Row
@@ -180,7 +181,7 @@ class Endpoint:
 
 def _write_lines(batch: Batch) -> int:
     kept = 0
-    for count, line in lines_of(batch):
+    for count, line in lines_of(batch, wire.write):
         lines.write(line)
         kept += count
     return kept

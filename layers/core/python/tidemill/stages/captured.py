@@ -8,7 +8,7 @@ value that was sent.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,9 @@ Record = dict[str, Any]
 Batch = dict[str, Any]
 """One request's predictions, column by column: what all have in common is said once; or its refusal."""
 PREDICTIONS, REFUSALS = "predictions", "refusals"
+
+Write = Callable[[Any, int], str]
+"""A document in which so many values are None, as JSON. Raises ValueError for what is no number."""
 
 LONGEST_LINE = 200_000
 """Bytes; CloudWatch cuts an event of the log at 256 KB."""
@@ -102,13 +105,13 @@ def records_of(batch: Batch) -> list[Record]:
     ]
 
 
-def lines_of(batch: Batch) -> Iterator[tuple[int, str]]:
+def lines_of(batch: Batch, write: Write) -> Iterator[tuple[int, str]]:
     """The batch as JSON, in as many lines as it takes, each with how many of its rows it has; without the rows that
     are too long for a line."""
     if batch["kind"] == REFUSALS:
-        yield rows_of(batch), as_json(batch)
+        yield rows_of(batch), write(batch, 0)
     else:
-        yield from _fitting(batch, 0, rows_of(batch))
+        yield from _fitting(batch, 0, rows_of(batch), write)
 
 
 def read_lines(lines: Iterable[str]) -> Captured:
@@ -133,14 +136,15 @@ def _place(batch: Batch) -> tuple[str, str]:
     return batch["kind"], model_name(batch["model"])
 
 
-def _fitting(batch: Batch, start: int, end: int) -> Iterator[tuple[int, str]]:
-    line = as_json(_part(batch, start, end))
-    if len(line) <= LONGEST_LINE:
+def _fitting(batch: Batch, start: int, end: int, write: Write) -> Iterator[tuple[int, str]]:
+    part = _part(batch, start, end)
+    line = write(part, _nulls(part))
+    if len(line.encode()) <= LONGEST_LINE:
         yield end - start, line
     elif end - start > 1:
         middle = (start + end) // 2
-        yield from _fitting(batch, start, middle)
-        yield from _fitting(batch, middle, end)
+        yield from _fitting(batch, start, middle, write)
+        yield from _fitting(batch, middle, end, write)
 
 
 def _part(batch: Batch, start: int, end: int) -> Batch:
@@ -151,3 +155,8 @@ def _part(batch: Batch, start: int, end: int) -> Batch:
         "predictions": batch["predictions"][place],
         "shares": batch["shares"] and batch["shares"][place],
     }
+
+
+def _nulls(batch: Batch) -> int:
+    missing: int = sum(values.count(None) for values in batch["columns"].values())
+    return missing + (batch["shares"] is None)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from tidemill.errors import InvalidRequest, InvalidSpec, NotFound, TooLarge
 from tidemill.names import model_name
-from tidemill.stages.captured import as_json
+from tidemill.stages import wire
 from tidemill.stages.rows import Row, quoted, shown
 from tidemill.stages.serve import MOST_ROWS, InvalidRows
 
@@ -56,7 +56,7 @@ class Response:
 
     @property
     def body(self) -> str:
-        return self.document if isinstance(self.document, str) else as_json(self.document)
+        return self.document if isinstance(self.document, str) else wire.write(self.document)
 
 
 class Service(Protocol):
@@ -216,16 +216,22 @@ def _only(request: Request, method: str) -> None:
 
 def _body(request: Request, missing: str = "") -> Mapping[str, Any]:
     """`missing`: a word beside JSON's own that means null."""
-
-    def constant(word: str) -> None:
-        if word != missing:
-            raise InvalidRequest(f"the body is not valid JSON: {word} is no number there")
-
     data = _bytes(request)
     if len(data) > LARGEST_BODY:
         raise TooLarge(f"the body has {len(data):,} bytes, and {LARGEST_BODY:,} is the limit: send fewer rows a call")
     if not data:
         raise InvalidRequest("the body is empty: send a JSON object")
+    document = wire.read_object(data)
+    return _read(data, missing) if document is None else document
+
+
+def _read(data: bytes, missing: str) -> Mapping[str, Any]:
+    """The whole of what a body may be, which `read_object` is the short cut for."""
+
+    def constant(word: str) -> None:
+        if word != missing:
+            raise InvalidRequest(f"the body is not valid JSON: {word} is no number there")
+
     try:
         # Not as bytes: those may be UTF-16 for the parser, which then lets halves of characters through.
         text = data.decode("utf-8-sig")
