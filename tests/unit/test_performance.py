@@ -8,7 +8,7 @@ import pytest
 
 from tidemill.stages.bootstrap import interval
 from tidemill.stages.metrics import METRICS
-from tidemill.stages.performance import Measured, Performance, deciding, disjoint, measure
+from tidemill.stages.performance import Measured, Performance, deciding, measure
 
 AUC, ACCURACY, RMSE = METRICS["roc_auc"], METRICS["accuracy"], METRICS["rmse"]
 Array = npt.NDArray[np.float64]
@@ -156,9 +156,3 @@ def test_a_past_window_that_was_fine_says_nothing_of_this_one() -> None:
 
 def test_a_window_whose_feed_was_broken_decides_nothing() -> None:
     assert deciding(UNLABELLED, [past(1, "dropped", broken=True)]) == UNLABELLED
-
-
-def test_windows_that_overlap_are_taken_once() -> None:
-    hours = [(NOON - DAY - timedelta(hours=h), NOON - timedelta(hours=h)) for h in range(80)]
-    assert disjoint(hours, NOON - DAY) == [24, 48, 72]
-    assert disjoint([], NOON) == []

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tidemill.stages.schedule import due, missed
+from tidemill.stages.schedule import disjoint, due, missed
 
 NOW = datetime(2030, 1, 31, 12, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -43,3 +43,16 @@ def test_of_more_windows_than_asked_for_the_newest_are_made_up_for() -> None:
 
 def test_nothing_is_missed_right_after_a_check() -> None:
     assert missed(NOW, DAY, NOW, most=7) == []
+
+
+def test_windows_that_overlap_are_taken_once() -> None:
+    hours = [(NOW - DAY - h * HOUR, NOW - h * HOUR) for h in range(80)]
+    assert disjoint(hours, NOW - DAY) == [24, 48, 72]
+    assert disjoint([], NOW) == []
+
+
+@pytest.mark.parametrize("window", [HOUR, DAY])
+def test_windows_that_the_clock_made_overlap_by_seconds_are_all_taken(window: timedelta) -> None:
+    """Each check came a minute earlier after the one before than it should."""
+    ends = [NOW - i * (window - MINUTE) for i in range(1, 6)]
+    assert disjoint([(end - window, end) for end in ends], NOW - window) == [0, 1, 2, 3, 4]

@@ -131,7 +131,7 @@ def _new_labels(
     version: Version, window: CapturedWindow, watched: Watched, start: datetime, stores: Stores, now: datetime
 ) -> int:
     """Of the labels that a retrain could learn from, those that came after the last one that took labels up, as far as
-    checks have counted them: of this window, of past ones since then that share no time with it, and of the one that
+    checks have counted them: of this window, of past ones since then that are disjoint from it, and of the one that
     decides. Labels of no prediction may be any number, so what came is no measure."""
     if any(column.name in version.spec.capture.drop for column in version.schema.features):
         return 0

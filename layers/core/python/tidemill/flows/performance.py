@@ -17,7 +17,8 @@ from tidemill.spec import ModelSpec
 from tidemill.stages.estimate import Estimate, estimate
 from tidemill.stages.labels import Joined, join
 from tidemill.stages.metrics import Metric, as_judged, metric
-from tidemill.stages.performance import Measured, Performance, deciding, disjoint, measure
+from tidemill.stages.performance import Measured, Performance, deciding, measure
+from tidemill.stages.schedule import disjoint
 
 Document = dict[str, Any]
 MOST_WINDOWS = 30
@@ -144,7 +145,7 @@ def watch(
 
 
 def _shown(checks: Sequence[Item], start: datetime) -> list[Item]:
-    """Of all versions, windows that share no time with this one nor with each other."""
+    """Of all versions, windows that are disjoint from this one and from each other."""
     places = disjoint([(_start(item), end_of(item)) for item in checks], start)
     return [checks[place] for place in places[:MOST_WINDOWS]]
 

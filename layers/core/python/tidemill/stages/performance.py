@@ -121,17 +121,6 @@ class Measured:
     broken: bool = False
 
 
-def disjoint(windows: Sequence[tuple[datetime, datetime]], before: datetime) -> list[int]:
-    """Places of windows that share no time with each other nor with what begins `before`, the newest first; `windows`
-    are in the order of their ends, the newest first."""
-    chosen, earliest = [], before
-    for place, (start, end) in enumerate(windows):
-        if end <= earliest:
-            chosen.append(place)
-            earliest = start
-    return chosen
-
-
 def deciding(current: Performance, past: Sequence[Measured]) -> Performance:
     """What is known of the version: this window's performance, or where too few of its labels came that of the newest
     window with enough of them, if it dropped there. That it was fine then says nothing of now. `past` has the newest

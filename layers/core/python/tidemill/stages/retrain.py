@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tidemill.contracts import BY_HAND, Action
 from tidemill.limits import LONGEST_RUN
 from tidemill.spec import Monitor, Retrain
+from tidemill.stages.schedule import disjoint
 
 if TYPE_CHECKING:
     from tidemill.stages.feed import FeedProblem
@@ -108,14 +109,9 @@ def evidence(check: Mapping[str, Any]) -> str:
 
 def persistence(past: Sequence[tuple[datetime, datetime, str]], window: tuple[datetime, datetime], windows: int) -> int:
     """In how many of the last `windows` disjoint windows, this one included, drift was found."""
-    found, taken, earliest = 1, 1, window[0]
-    for start, end, verdict in past:
-        if taken == windows:
-            break
-        if end <= earliest and verdict != "insufficient_data":
-            taken, earliest = taken + 1, start
-            found += verdict == "drift"
-    return found
+    said = [(start, end, verdict) for start, end, verdict in past if verdict != "insufficient_data"]
+    chosen = disjoint([(start, end) for start, end, _ in said], window[0])[: windows - 1]
+    return 1 + sum(said[place][2] == "drift" for place in chosen)
 
 
 @dataclass(frozen=True)
