@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from tidemill.spec import Monitor
+
 _SLACK = timedelta(minutes=5)
 """What the clock may be early by, of two checks that lie far apart: a tenth of `every`, at most this."""
 OVERLAP = 0.02
@@ -28,8 +30,31 @@ def disjoint(windows: Windows, before: datetime) -> list[int]:
     return chosen
 
 
-def missed(last: datetime, window: timedelta, now: datetime, most: int) -> Sequence[tuple[datetime, datetime]]:
-    """Disjoint windows back from now to the end of the last one that was checked, the oldest first; of more than
-    `most`, the newest."""
-    count = min(-((last - now) // window), most)
-    return [(now - (i + 1) * window, now - i * window) for i in reversed(range(count))]
+def union(windows: Windows) -> list[tuple[datetime, datetime]]:
+    """The spans of time that they cover together, the oldest first."""
+    spans: list[tuple[datetime, datetime]] = []
+    for start, end in sorted(windows):
+        if spans and start <= spans[-1][1]:
+            spans[-1] = spans[-1][0], max(end, spans[-1][1])
+        else:
+            spans.append((start, end))
+    return spans
+
+
+def missed(checked: Windows, begin: datetime, now: datetime, monitor: Monitor) -> Windows:
+    """Whole windows for the gaps that an outage left in [begin, now) between those that were checked, the oldest first.
+
+    What the schedule leaves by itself is none: the time until the next check is due, and that between windows which are
+    shorter than `every`. The oldest window of a gap reaches back over what was checked before it.
+    """
+    window, slack = monitor.window, OVERLAP * monitor.window
+    between = max(timedelta(0), monitor.every - window)
+    found: list[tuple[datetime, datetime]] = []
+    reached = begin
+    for start, end, usual in [*((*span, between) for span in union(checked)), (now, now, monitor.every)]:
+        until = min(start, now)
+        if until - reached > usual + slack:
+            count = -((reached + slack - until) // window)
+            found += [(until - (i + 1) * window, until - i * window) for i in reversed(range(count))]
+        reached = max(reached, end)
+    return found
