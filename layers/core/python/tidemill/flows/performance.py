@@ -17,7 +17,7 @@ from tidemill.spec import ModelSpec
 from tidemill.stages.estimate import Estimate, estimate
 from tidemill.stages.labels import Joined, join
 from tidemill.stages.metrics import Metric, as_judged, metric
-from tidemill.stages.performance import Measured, Performance, deciding, measure
+from tidemill.stages.performance import Measured, Performance, confidence_of_a_look, deciding, measure
 from tidemill.stages.schedule import disjoint
 
 Document = dict[str, Any]
@@ -47,6 +47,10 @@ class Version:
         threshold: float | None = self.evaluation["candidate"].get("threshold")
         return threshold
 
+    @property
+    def confidence(self) -> float:
+        return confidence_of_a_look(self.spec.monitor.every, self.spec.monitor.window)
+
     def measure(self, joined: Joined) -> Performance:
         return measure(
             self.metric,
@@ -56,6 +60,7 @@ class Version:
             needed=max(self.spec.monitor.min_rows, self.spec.retrain.min_new_labels),
             baseline=self.evaluation["candidate"]["interval"],
             dummy=self.evaluation["candidate"]["dummy"],
+            confidence=self.confidence,
         )
 
     def estimate(self, answers: Array) -> Estimate:
@@ -66,6 +71,7 @@ class Version:
             threshold=self.threshold,
             dummy=self.evaluation["candidate"]["dummy"],
             needed=self.spec.monitor.min_rows,
+            confidence=self.confidence,
         )
 
 
