@@ -35,6 +35,9 @@ LARGEST_UPLOAD = 4_000_000_000
 """Bytes of one upload: with all that is made of it, it has to fit the 10 GB of a function's own disk."""
 LARGEST_MATRIX = 400_000_000
 """Bytes of a data set's matrix: a train function has 4 GB, and needs several times the matrix."""
+FARTHEST = timedelta(days=90)
+"""How far back a retrain looks for labelled predictions: each minute of captures may be an object, and half a million
+of a year are more than the function reads in its time."""
 _TRIES = 8
 
 
@@ -100,13 +103,14 @@ def _uploaded(upload: Upload, spec: ModelSpec, stores: Stores, folder: Path) -> 
 
 
 def _labelled(claimed: Claimed, spec: ModelSpec, stores: Stores, now: datetime, folder: Path) -> _Source | None:
-    """Predictions whose labels came and that no earlier retrain has learned from; None when there are none, or when
-    what was captured of them is not all that the model learns from."""
+    """Predictions whose labels came and that no earlier retrain has learned from, as far back as `_reach` says; None
+    when there are none, or when what was captured of them is not all that the model learns from."""
     captures, model = Captures(stores.captures), claimed.model
+    taken = [item for item in stores.registry.partitions(model) if item.get("kind") == "captures"]
+    since = _reach(taken, spec, now)
     used = {
         prediction
-        for item in stores.registry.partitions(model)
-        if item.get("kind") == "captures"
+        for item in taken
         for prediction in stores.data.get_json(f"{partition_prefix(model, content_of(item))}predictions.json")
     }
     newest = stores.registry.schema(model)
@@ -115,10 +119,10 @@ def _labelled(claimed: Claimed, spec: ModelSpec, stores: Stores, now: datetime, 
     schema = Schema.from_json(stores.data.get_json(newest))
     if any(column.name in spec.capture.drop for column in schema.features):
         return None
-    labels = read_labels(model, schema, None, now, stores.captures).labels.by_id
+    labels = read_labels(model, schema, since, now, stores.captures).labels.by_id
     records = {
         record["id"]: record
-        for record in captures.read("predictions", model, None, now)
+        for record in captures.read("predictions", model, since, now)
         if record["id"] in labels and record["id"] not in used
     }
     if not records:
@@ -129,6 +133,15 @@ def _labelled(claimed: Claimed, spec: ModelSpec, stores: Stores, now: datetime, 
     content = _digest(json.dumps([[i, labels[i]] for i in ids]).encode(), spec.digest().encode())
     whose = claimed.order.source if claimed.order else claimed.run
     return _Source(f"labelled predictions, {whose}", path, content, ids)
+
+
+def _reach(taken: Sequence[Item], spec: ModelSpec, now: datetime) -> datetime:
+    """A label that came after the last retrain that took labels up is of a prediction from at most `labels_within`
+    before; `FARTHEST` where there was none."""
+    if not taken:
+        return now - FARTHEST
+    accepted = datetime.fromisoformat(str(taken[-1]["accepted"]))
+    return max(accepted - spec.monitor.labels_within, now - FARTHEST)
 
 
 def _row(record: Record, label: Any, spec: ModelSpec, time: Column | None) -> dict[str, Any]:
