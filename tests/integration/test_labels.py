@@ -261,3 +261,44 @@ def test_a_retrain_looks_back_no_further_than_labels_may_have_come_since_the_las
     read = [key for key in opened if key.startswith(("predictions/", "labels/"))]
     assert [key.rpartition("-")[2] for key in read if key.startswith("predictions/")] == ["7.jsonl"]
     assert not [key for key in read if key.endswith("of-5.jsonl")]
+
+
+def test_nothing_is_learned_from_a_window_in_quarantine(serving: Cloud) -> None:
+    began = datetime.now(UTC)
+    broken = trips(600, seed=10, flipped=True, start=50_000)
+    broken["distance"] = broken["distance"] * 1_000
+    predict(serving, broken)
+    label(serving, broken)
+    ended = datetime.now(UTC)
+    assert check(serving, models=["trips"], window=window(began, ended))["action"] == "quarantine"
+    frame = trips(400, seed=11, flipped=True, start=60_000)
+    predict(serving, frame)
+    label(serving, frame)
+    account = learned(serving, "c-1")
+    assert account["accepted"] == account["rows_read"] == 400
+    [left_out] = [finding for finding in account["findings"] if finding["kind"] == "broken_feed"]
+    assert left_out["says"] == "600 labelled predictions were answered while the feed was broken"
+
+
+def test_labels_of_a_window_in_quarantine_are_nothing_new(serving: Cloud) -> None:
+    """Where all that is labelled is left out, a retrain would be in vain."""
+    began = datetime.now(UTC)
+    broken = trips(600, seed=10, flipped=True, start=50_000)
+    broken["distance"] = broken["distance"] * 1_000
+    predict(serving, broken)
+    label(serving, broken)
+    ended = datetime.now(UTC)
+    assert check(serving, models=["trips"], window=window(began, ended))["action"] == "quarantine"
+    found = check(serving, models=["trips"], window=window(*shrunk(serving, 9, labelled=30)))
+    assert "there is nothing new to learn from" in found["reason"]
+
+
+def test_of_a_window_that_reaches_into_quarantine_only_the_other_labels_are_new(serving: Cloud) -> None:
+    began = datetime.now(UTC)
+    frame = trips(600, seed=10, start=50_000)
+    frame["distance"] = frame["distance"] * 1_000
+    predict(serving, frame)
+    ended, later = shrunk(serving, 9, labelled=60)
+    assert check(serving, models=["trips"], window=window(began, later))["action"] == "quarantine"
+    found = check(serving, models=["trips"], window=window(ended, later + MINUTE))
+    assert "there is nothing new to learn from" in found["reason"]

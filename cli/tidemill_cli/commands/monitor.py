@@ -10,7 +10,7 @@ from uuid import uuid4
 from tidemill import errors
 from tidemill.aws.failures import translated
 from tidemill.aws.paths import check_prefix
-from tidemill.aws.registry import end_of
+from tidemill.aws.registry import window_of
 from tidemill.contracts import describe_error, retrain_run
 from tidemill.errors import InvalidRequest, NotFound, StoreUnavailable, TidemillError
 from tidemill.stages.schedule import missed
@@ -47,9 +47,8 @@ def backfill(session: Session, model: str, most: int, waiting: Waiting) -> Resul
     since, monitor = datetime.fromisoformat(target.champion(model).since), target.champion_spec(model).monitor
     begin = max(since, now - min(most, (now - since) // monitor.window + 1) * monitor.window)
     items = target.registry.checks(model, since=begin.isoformat())
-    checked = [(datetime.fromisoformat(item["start"]), end_of(item)) for item in items]
     checks = []
-    for start, end in missed(checked, begin, now, monitor):
+    for start, end in missed([*map(window_of, items)], begin, now, monitor):
         window = {"start": start.isoformat(), "end": end.isoformat()}
         found = _check(target, {"models": [model], "window": window}, session.console, waiting)
         checks.append({**_document(target, model, found), "window": window})

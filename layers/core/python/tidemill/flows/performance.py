@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tidemill.aws.registry import Item, Registry, end_of
+from tidemill.aws.registry import Item, Registry, end_of, quarantined, window_of
 from tidemill.aws.stores import Stores
 from tidemill.flows.labels import Found, read_labels
 from tidemill.flows.window import Array, CapturedWindow, WindowReader
@@ -18,6 +18,7 @@ from tidemill.stages.estimate import Estimate, estimate
 from tidemill.stages.labels import Joined, join
 from tidemill.stages.metrics import Metric, as_judged, metric
 from tidemill.stages.performance import Measured, Performance, confidence_of_a_look, deciding, measure
+from tidemill.stages.quarantine import Quarantine
 from tidemill.stages.schedule import disjoint
 
 Document = dict[str, Any]
@@ -103,22 +104,25 @@ class Watched:
 @dataclass(frozen=True)
 class Past:
     """What is known before the window is read: `checks` of past windows, the newest first, those of them that labels
-    may still be `late` for, and all labels that came since any of these began."""
+    may still be `late` for, all labels that came since any of these began, and the time of broken feeds."""
 
     checks: list[Item]
     late: list[Item]
     found: Found
+    quarantine: Quarantine
 
 
 def look_back(version: Version, start: datetime, stores: Stores, now: datetime) -> Past:
     """For a window that begins at `start`."""
     model, monitor = version.model, version.spec.monitor
-    checks = _shown(stores.registry.checks(model, since=(start - MOST_WINDOWS * monitor.window).isoformat()), start)
+    known = stores.registry.checks(model, since=(start - MOST_WINDOWS * monitor.window).isoformat())
+    checks = _shown(known, start)
     late = [
         item for item in checks if item["version"] == version.number and end_of(item) >= now - monitor.labels_within
     ]
     since = min([start, *map(_start, late)])
-    return Past(checks, late, read_labels(model, version.schema, since, now, stores.captures))
+    found = read_labels(model, version.schema, since, now, stores.captures)
+    return Past(checks, late, found, Quarantine.of(quarantined(known)))
 
 
 def watch(
@@ -152,7 +156,7 @@ def watch(
 
 def _shown(checks: Sequence[Item], start: datetime) -> list[Item]:
     """Of all versions, windows that are disjoint from this one and from each other."""
-    places = disjoint([(_start(item), end_of(item)) for item in checks], start)
+    places = disjoint([window_of(item) for item in checks], start)
     return [checks[place] for place in places[:MOST_WINDOWS]]
 
 
@@ -168,7 +172,7 @@ def _again(
     """The checks by their keys, each measured anew; `matched` gets the ids whose labels were found in them."""
     known: dict[str, Item] = {}
     for item in stale:
-        labelled, unlabelled = reader.read_labelled(_start(item), end_of(item), found.labels.by_id)
+        labelled, unlabelled = reader.read_labelled(*window_of(item), found.labels.by_id)
         joined = join(labelled, found.labels.by_id, version.schema)
         matched |= joined.matched
         again = version.measure(_with_unlabelled(joined, unlabelled))
@@ -198,7 +202,7 @@ def _stale(item: Item, arrived: str) -> bool:
 def _measured(item: Item) -> Measured:
     judged = item.get("judged") or {}
     performance = Performance(**judged) if judged else Performance("insufficient_labels", "", 0, 0, 0, "")
-    return Measured(_start(item), end_of(item), performance, broken=item["action"] == "quarantine")
+    return Measured(*window_of(item), performance, broken=item["action"] == "quarantine")
 
 
 def _account(found: Found, joined: Joined, matched: set[str] | None) -> Document:

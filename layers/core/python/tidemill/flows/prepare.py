@@ -4,7 +4,7 @@ import csv
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from functools import reduce
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 
 from tidemill.aws import datasets
 from tidemill.aws.paths import partition_prefix, schema_key, spec_key
-from tidemill.aws.registry import Item, content_of
+from tidemill.aws.registry import Item, content_of, quarantined
 from tidemill.aws.stores import Stores
 from tidemill.contracts import Claimed, Prepared, Upload
 from tidemill.encoding import read_value, write_text
@@ -27,8 +27,10 @@ from tidemill.spec import ModelSpec, parse_spec
 from tidemill.stages.assemble import assemble
 from tidemill.stages.captured import Record
 from tidemill.stages.dataset import Dataset, Part
+from tidemill.stages.evolution import Finding
 from tidemill.stages.model_schema import same_model
 from tidemill.stages.partition import Before, Partition, make_partition
+from tidemill.stages.quarantine import Quarantine
 from tidemill.stages.tables import open_table
 
 LARGEST_UPLOAD = 4_000_000_000
@@ -43,12 +45,14 @@ _TRIES = 8
 
 @dataclass(frozen=True)
 class _Source:
-    """Where new rows come from: `content` names them whatever they are called."""
+    """Where new rows come from: `content` names them whatever they are called, and `broken` counts labelled predictions
+    that were left out, since a check found the feed of their time broken."""
 
     name: str
     path: Path
     content: str
     prediction_ids: tuple[str, ...] = ()
+    broken: int = 0
 
 
 def prepare(claimed: Claimed, stores: Stores, now: datetime) -> Prepared:
@@ -120,11 +124,16 @@ def _labelled(claimed: Claimed, spec: ModelSpec, stores: Stores, now: datetime, 
     if any(column.name in spec.capture.drop for column in schema.features):
         return None
     labels = read_labels(model, schema, since, now, stores.captures).labels.by_id
-    records = {
-        record["id"]: record
-        for record in captures.read("predictions", model, since, now)
-        if record["id"] in labels and record["id"] not in used
-    }
+    quarantine = Quarantine.of(quarantined(stores.registry.checks(model, since=since.isoformat())))
+    records: dict[str, Record] = {}
+    broken = set()
+    for record in captures.read("predictions", model, since, now):
+        if record["id"] not in labels or record["id"] in used:
+            continue
+        if quarantine.has(record["time"]):
+            broken.add(record["id"])
+        else:
+            records[record["id"]] = record
     if not records:
         return None
     ids = tuple(sorted(records))
@@ -132,7 +141,7 @@ def _labelled(claimed: Claimed, spec: ModelSpec, stores: Stores, now: datetime, 
     _write_rows(path, [_row(records[i], labels[i], spec, schema.of_role("time")) for i in ids], schema)
     content = _digest(json.dumps([[i, labels[i]] for i in ids]).encode(), spec.digest().encode())
     whose = claimed.order.source if claimed.order else claimed.run
-    return _Source(f"labelled predictions, {whose}", path, content, ids)
+    return _Source(f"labelled predictions, {whose}", path, content, ids, len(broken - records.keys()))
 
 
 def _reach(taken: Sequence[Item], spec: ModelSpec, now: datetime) -> datetime:
@@ -196,6 +205,7 @@ def _join(
                 table = open_table(source.path, source.name)
                 size, requests = source.path.stat().st_size, bool(source.prediction_ids)
                 partition = make_partition(table, spec, before, folder / "partition", size=size, requests=requests)
+                partition = _with_broken(partition, source.broken)
                 made = newest, partition
             partition = made[1]
             if partition.invalid:
@@ -336,6 +346,21 @@ def _write_partition(
         f"{prefix}part.json",
         {"names": list(partition.names), "rows": partition.rows, "examples": list(partition.examples)},
     )
+
+
+def _with_broken(partition: Partition, predictions: int) -> Partition:
+    """Its account tells of what was left out."""
+    if not predictions:
+        return partition
+    finding = Finding(
+        "note",
+        "broken_feed",
+        None,
+        f"{predictions:,} labelled predictions were answered while the feed was broken",
+        "left out, since nothing is learned from a window that a check put in quarantine",
+    )
+    account = {**partition.account, "findings": [*partition.account["findings"], asdict(finding)]}
+    return replace(partition, account=account)
 
 
 def _refuse(
