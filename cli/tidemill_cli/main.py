@@ -288,9 +288,7 @@ def monitor(
     ] = None,
     backfill: Annotated[
         int | None,
-        typer.Option(
-            metavar="N", help="All windows since the last check, the oldest first; the newest N at most.", min=1
-        ),
+        typer.Option(metavar="N", help="What an outage left unchecked of the last N windows, the oldest first.", min=1),
     ] = None,
     wait_retrain: Annotated[
         bool, typer.Option("--wait-retrain", help="Until a retrain has ended, if one starts.")

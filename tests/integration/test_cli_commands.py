@@ -7,7 +7,7 @@ import time
 import webbrowser
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -477,13 +477,19 @@ def test_labels_that_a_check_could_not_use_are_told_beside_its_verdict(command: 
     assert command(*asked)[1]["label_problems"] == []
 
 
-def test_windows_since_the_last_check_are_made_up_for_the_oldest_first(command: Command) -> None:
-    command("monitor", "trips", "--window", "2013-01-01/2013-01-02")
-    code, document = command("monitor", "trips", "--backfill", "2")
+def test_what_an_outage_left_unchecked_is_made_up_for_once_the_oldest_window_first(command: Command) -> None:
+    registry = command.cloud.stores.registry
+    version = registry.champion("trips").version  # type: ignore[union-attr]
+    three_days_ago = datetime.now(UTC) - timedelta(days=3)
+    registry.promote("trips", version, expected=version, run="r-before", who="ann", why="an outage", now=three_days_ago)
+    newest = command("monitor", "trips")[1]["check"]
+    code, document = command("monitor", "trips", "--backfill", "7")
     assert code == 0, document
-    first, second = (one["window"] for one in document["checks"])
-    assert first["end"] == second["start"]
-    assert command("monitor", "trips", "--backfill", "2")[1]["checks"][-1]["window"]["start"] > first["start"]
+    windows = [one["window"] for one in document["checks"]]
+    assert windows[0]["end"] == windows[1]["start"]
+    (last,) = [item for item in registry.checks("trips") if item["check"] == newest]
+    assert windows[-1]["end"] <= last["start"]
+    assert command("monitor", "trips", "--backfill", "7")[1]["checks"] == []
 
 
 def no_run_under_way(command: Command) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import patch
 
 import pandas as pd
 import pytest
@@ -11,6 +12,9 @@ import pytest
 from tests.cloud import Cloud
 from tests.integration.test_monitoring import MONITORED, check, label, predict, wait_for_retrain
 from tests.tables import csv, trips
+from tidemill.aws.objects import Objects
+from tidemill.aws.paths import partition_prefix
+from tidemill.aws.registry import content_of
 from tidemill.contracts import CheckRequest, Window
 from tidemill.errors import NotFound
 from tidemill.flows.captures import Captures
@@ -210,3 +214,91 @@ def test_labels_that_were_learned_from_do_not_add_up_again(serving: Cloud) -> No
     assert wait_for_retrain(serving)["status"] == "rejected"
     again = check(serving, models=["trips"], window=window(*shrunk(serving, 10, labelled=30)))
     assert "there is nothing new to learn from" in again["reason"]
+
+
+def captured(cloud: Cloud, seed: int, *, days_ago: float, labelled_days_ago: float) -> None:
+    """200 predictions, and their labels, as if they had come then."""
+    now, captures = datetime.now(UTC), Captures(cloud.stores.captures)
+    frame = trips(200, seed=seed, start=seed * 10_000)
+    rows = json.loads(frame.drop(columns="late").to_json(orient="records"))
+    predicted, labelled = ((now - timedelta(days=days)).isoformat() for days in (days_ago, labelled_days_ago))
+    predictions = [{"id": row["trip"], "version": 1, "time": predicted, "row": row} for row in rows]
+    labels = [{"id": row.trip, "label": row.late, "time": labelled} for row in frame.itertuples()]
+    captures.write("predictions", "trips", f"of-{seed}", predictions)
+    captures.write("labels", "trips", f"of-{seed}", labels)
+
+
+def learned(cloud: Cloud, check: str) -> dict[str, Any]:
+    """The account of what a retrain took up."""
+    before = {item["sk"] for item in cloud.stores.registry.partitions("trips")}
+    cloud.run("pipeline", {"model": "trips", "check": check, "reason": "drift"})
+    new = [item for item in cloud.stores.registry.partitions("trips") if item["sk"] not in before]
+    assert len(new) == 1
+    account = cloud.stores.data.get_json(f"{partition_prefix('trips', content_of(new[0]))}account.json")
+    return dict(account)
+
+
+def test_a_retrain_learns_from_labels_of_the_last_quarter(serving: Cloud) -> None:
+    captured(serving, 5, days_ago=91, labelled_days_ago=89)
+    captured(serving, 6, days_ago=89, labelled_days_ago=89)
+    assert learned(serving, "c-1")["accepted"] == 200
+
+
+def test_a_retrain_looks_back_no_further_than_labels_may_have_come_since_the_last_one(serving: Cloud) -> None:
+    captured(serving, 5, days_ago=20, labelled_days_ago=19)
+    assert learned(serving, "c-1")["accepted"] == 200
+    captured(serving, 6, days_ago=8, labelled_days_ago=0)
+    captured(serving, 7, days_ago=6, labelled_days_ago=0)
+    opened: list[str] = []
+    get = Objects.get
+
+    def noted(self: Objects, key: str, version_id: str = "") -> bytes:
+        opened.append(key)
+        return get(self, key, version_id)
+
+    with patch.object(Objects, "get", noted):
+        assert learned(serving, "c-2")["accepted"] == 200
+    read = [key for key in opened if key.startswith(("predictions/", "labels/"))]
+    assert [key.rpartition("-")[2] for key in read if key.startswith("predictions/")] == ["7.jsonl"]
+    assert not [key for key in read if key.endswith("of-5.jsonl")]
+
+
+def test_nothing_is_learned_from_a_window_in_quarantine(serving: Cloud) -> None:
+    began = datetime.now(UTC)
+    broken = trips(600, seed=10, flipped=True, start=50_000)
+    broken["distance"] = broken["distance"] * 1_000
+    predict(serving, broken)
+    label(serving, broken)
+    ended = datetime.now(UTC)
+    assert check(serving, models=["trips"], window=window(began, ended))["action"] == "quarantine"
+    frame = trips(400, seed=11, flipped=True, start=60_000)
+    predict(serving, frame)
+    label(serving, frame)
+    account = learned(serving, "c-1")
+    assert account["accepted"] == account["rows_read"] == 400
+    [left_out] = [finding for finding in account["findings"] if finding["kind"] == "broken_feed"]
+    assert left_out["says"] == "600 labelled predictions were answered while the feed was broken"
+
+
+def test_labels_of_a_window_in_quarantine_are_nothing_new(serving: Cloud) -> None:
+    """Where all that is labelled is left out, a retrain would be in vain."""
+    began = datetime.now(UTC)
+    broken = trips(600, seed=10, flipped=True, start=50_000)
+    broken["distance"] = broken["distance"] * 1_000
+    predict(serving, broken)
+    label(serving, broken)
+    ended = datetime.now(UTC)
+    assert check(serving, models=["trips"], window=window(began, ended))["action"] == "quarantine"
+    found = check(serving, models=["trips"], window=window(*shrunk(serving, 9, labelled=30)))
+    assert "there is nothing new to learn from" in found["reason"]
+
+
+def test_of_a_window_that_reaches_into_quarantine_only_the_other_labels_are_new(serving: Cloud) -> None:
+    began = datetime.now(UTC)
+    frame = trips(600, seed=10, start=50_000)
+    frame["distance"] = frame["distance"] * 1_000
+    predict(serving, frame)
+    ended, later = shrunk(serving, 9, labelled=60)
+    assert check(serving, models=["trips"], window=window(began, later))["action"] == "quarantine"
+    found = check(serving, models=["trips"], window=window(ended, later + MINUTE))
+    assert "there is nothing new to learn from" in found["reason"]

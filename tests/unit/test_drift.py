@@ -340,6 +340,56 @@ def test_a_column_that_spans_decades_is_not_rescaled_by_moving_within_them() -> 
     assert [p.kind for p in problems_of(reference, {"wide": 1000 * window})] == ["scale"]
 
 
+LUMPS: dict[str, tuple[list[float], list[float]]] = {
+    "two": ([12.0, 120.0], [0.52, 0.48]),
+    "two and zero": ([0.0, 12.0, 120.0], [0.4, 0.305, 0.295]),
+    "two of either sign": ([-1.5, 1.5, 45.0], [0.3, 0.21, 0.49]),
+}
+
+
+@pytest.mark.parametrize(("values", "shares"), LUMPS.values(), ids=LUMPS)
+def test_a_median_that_flips_between_two_heavy_values_is_no_other_unit(
+    values: list[float], shares: list[float]
+) -> None:
+    rng = np.random.default_rng(8)
+    reference = profiled({"size": rng.choice(values, 3000, p=shares)})
+    called = [problems_of(reference, {"size": rng.choice(values, 100, p=shares)}) for _ in range(200)]
+    assert [problem for problem in called if problem] == []
+
+
+@pytest.mark.parametrize("rows", [100, 1000])
+@pytest.mark.parametrize("factor", [1000.0, 0.001])
+@pytest.mark.parametrize(("values", "shares"), LUMPS.values(), ids=LUMPS)
+def test_heavy_values_in_another_unit_are_found(
+    values: list[float], shares: list[float], factor: float, rows: int
+) -> None:
+    rng = np.random.default_rng(9)
+    reference = profiled({"size": rng.choice(values, 3000, p=shares)})
+    window = {"size": factor * rng.choice(values, rows, p=shares)}
+    assert [problem.kind for problem in problems_of(reference, window)] == ["scale"]
+
+
+@pytest.mark.parametrize("rows", [100, 1000])
+@pytest.mark.parametrize("factor", [10.0, 0.1, 1000.0])
+def test_another_unit_is_found_however_many_rows_are_zero(factor: float, rows: int) -> None:
+    rng = np.random.default_rng(10)
+
+    def sizes(count: int, zeros: float) -> Array:
+        return np.where(rng.random(count) < zeros, 0.0, np.exp(3 + 0.3 * rng.normal(size=count)))
+
+    for zeros in (0.0, 0.6):
+        reference = profiled({"size": sizes(3000, zeros)})
+        problem = problems_of(reference, {"size": factor * sizes(rows, zeros)})
+        assert [one.kind for one in problem] == ["scale"]
+
+
+@pytest.mark.parametrize("rows", [100, 1000])
+def test_other_degrees_are_found_either_way(rows: int) -> None:
+    celsius, now = numbers(1, 3000)["temp"], numbers(2, rows)["temp"]
+    for reference, window in ((celsius, 1.8 * now + 32), (1.8 * celsius + 32, now)):
+        assert [one.kind for one in problems_of(profiled({"temp": reference}), {"temp": window})] == ["unit"]
+
+
 def test_a_constant_that_chance_explains_is_no_problem() -> None:
     reference = profiled({"rare": (np.arange(3000) % 100 == 0).astype(float)})
     assert problems_of(reference, {"rare": np.zeros(300)}) == []

@@ -37,6 +37,8 @@ def run(age: timedelta, status: str = "rejected", *, retrain: bool = True, secon
         ([run(i * 2 * DAY, "promoted") for i in (1, 2, 3, 4)], "4 retrains in 30 days are the month's budget"),
         ([run(i * 9 * DAY) for i in (1, 2, 3)], "the last 3 retrains brought nothing better"),
         ([run(DAY, "promoted", retrain=False), *[run(i * 9 * DAY) for i in (1, 2, 3)]], ""),
+        ([run(40 * DAY), run(160 * DAY), run(280 * DAY)], ""),
+        ([run(i * DAY) for i in (400, 409, 418)], "the last 3 retrains brought nothing better"),
         ([run(2 * DAY, "promoted", seconds=9_999)], ""),
         ([run(2 * DAY, "promoted", seconds=6_000), run(5 * DAY, "promoted", seconds=4_000)], "budget of 10,000"),
         ([run(31 * DAY, "promoted", seconds=10_000)], ""),
@@ -47,6 +49,29 @@ def test_what_the_governor_permits(runs: list[PastRun], why: str) -> None:
     refused = refusal(Governor(), runs, POLICY, NOW)
     assert (refused is None) == (not why)
     assert why in (refused.why if refused else "")
+
+
+def test_a_breaker_that_is_open_stays_so_until_somebody_resumes() -> None:
+    """Neither time closes it nor one more that a person ordered, in vain."""
+    opened = [run(i * DAY) for i in (400, 409, 418)]
+    for runs in (opened, [run(3 * DAY), *opened]):
+        refused = refusal(Governor(), runs, POLICY, NOW)
+        assert refused
+        assert refused.kind == "breaker"
+    assert refusal(Governor(forgiven=(NOW - DAY).isoformat()), [run(3 * DAY), *opened], POLICY, NOW) is None
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [replace(POLICY, per_month=1), replace(POLICY, seconds_per_month=1_800), replace(POLICY, cooldown=20 * DAY)],
+    ids=["runs", "seconds", "cooldown"],
+)
+def test_a_wait_that_the_governor_itself_asks_for_breaks_no_row(policy: Retrain) -> None:
+    world = World(policy, lambda _: ("rejected", HOUR / 2))
+    for now in hours(24 * 365)[:: 24 * 7]:
+        world.check(now)
+    assert len(world.starts) == 3
+    assert "the last 3 retrains brought nothing better" in world.notices[-1]
 
 
 def test_a_pause_says_who_why_and_refuses() -> None:

@@ -1,14 +1,20 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from statistics import NormalDist
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from tidemill.flows.performance import Version
+from tidemill.schema import Schema
+from tidemill.spec import parse_spec
 from tidemill.stages.bootstrap import interval
+from tidemill.stages.estimate import learn
+from tidemill.stages.labels import Joined
 from tidemill.stages.metrics import METRICS
-from tidemill.stages.performance import Measured, Performance, deciding, disjoint, measure
+from tidemill.stages.performance import Measured, Performance, confidence_of_a_look, deciding, measure
 
 AUC, ACCURACY, RMSE = METRICS["roc_auc"], METRICS["accuracy"], METRICS["rmse"]
 Array = npt.NDArray[np.float64]
@@ -71,6 +77,63 @@ def test_false_drops_are_rare() -> None:
     assert dropped <= 2
 
 
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    ("every", "window", "confidence"),
+    [(DAY, DAY, 0.995), (7 * DAY, DAY, 0.995), (HOUR, DAY, 1 - 0.005 / 24), (HOUR, 7 * DAY, 1 - 0.005 / 168)],
+)
+def test_the_error_is_spent_over_the_looks_that_a_window_gets(
+    every: timedelta, window: timedelta, confidence: float
+) -> None:
+    assert confidence_of_a_look(every, window) == pytest.approx(confidence, abs=1e-12)
+
+
+def test_of_windows_that_slide_a_month_has_hardly_more_false_drops_than_of_windows_side_by_side() -> None:
+    """What a look sees is the mean of a day's errors, hour by hour: 2,000 months of a model that is as good as ever."""
+    hourly = np.random.default_rng(5).normal(size=(2_000, 24 * 31))
+    sums = np.cumsum(np.pad(hourly, ((0, 0), (1, 0))), axis=1)
+    looks = (sums[:, 24:] - sums[:, :-24]) / np.sqrt(24)
+
+    def months_with_a_drop(seen: Array, confidence: float) -> float:
+        return float((seen > NormalDist().inv_cdf(confidence)).any(axis=1).mean())
+
+    side_by_side = months_with_a_drop(looks[:, ::24], 0.995)
+    assert months_with_a_drop(looks, 0.995) > 3 * side_by_side
+    assert months_with_a_drop(looks, confidence_of_a_look(HOUR, DAY)) <= side_by_side
+
+
+def version(monitor: str) -> Version:
+    schema = Schema((), "binary", ("no", "yes"))
+    evaluation: dict[str, Any] = {
+        "metric": {"name": "roc_auc"},
+        "candidate": {"interval": BASELINE, "dummy": 0.5, "threshold": 0.5},
+    }
+    table = learn(AUC, "binary", *answers(2_000, 1.5, 0), 0.5)
+    return Version("m", 1, schema, parse_spec(f'target = "y"\n[monitor]\n{monitor}'), evaluation, table)
+
+
+def test_a_drop_that_one_look_would_call_is_not_called_where_there_are_many() -> None:
+    truth, said = answers(500, 1.1, 1)
+    joined = Joined(truth, said, 500)
+    assert version('every = "1 day"').measure(joined).status == "dropped"
+    assert version('every = "1 hour"').measure(joined).status == "fine"
+
+
+def test_an_estimated_drop_is_asked_as_surely_as_a_measured_one() -> None:
+    """Answers that are less and less sure, until one look would call it."""
+    said = answers(1_000, 1.5, 3)[1]
+    daily, hourly = version('every = "1 day"'), version('every = "1 hour"')
+    found = []
+    for less in np.linspace(1, 0.9, 6):
+        odds = less * np.log(said[:, 1] / said[:, 0])
+        unsure = np.column_stack([1 / (1 + np.exp(odds)), 1 / (1 + np.exp(-odds))])
+        found.append((daily.estimate(unsure).status, hourly.estimate(unsure).status))
+    assert ("estimated_drop", "estimated_fine") in found
+    assert ("estimated_fine", "estimated_drop") not in found
+
+
 def test_an_error_that_grew_is_a_drop() -> None:
     rng = np.random.default_rng(0)
     truth = rng.normal(size=1_000)
@@ -124,7 +187,6 @@ def test_a_window_of_another_spread_alone_is_no_drop(spread: float, error: float
 
 Status = Literal["insufficient_labels", "fine", "dropped"]
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
-DAY = timedelta(days=1)
 
 
 def past(days: int, status: Status, *, broken: bool = False) -> Measured:
@@ -156,9 +218,3 @@ def test_a_past_window_that_was_fine_says_nothing_of_this_one() -> None:
 
 def test_a_window_whose_feed_was_broken_decides_nothing() -> None:
     assert deciding(UNLABELLED, [past(1, "dropped", broken=True)]) == UNLABELLED
-
-
-def test_windows_that_overlap_are_taken_once() -> None:
-    hours = [(NOON - DAY - timedelta(hours=h), NOON - timedelta(hours=h)) for h in range(80)]
-    assert disjoint(hours, NOON - DAY) == [24, 48, 72]
-    assert disjoint([], NOON) == []

@@ -108,6 +108,12 @@ def test_overlapping_windows_are_one_voice() -> None:
     assert persistence(longer, WINDOW, 3) == 3
 
 
+def test_windows_that_the_clock_made_overlap_by_seconds_are_voices_of_their_own() -> None:
+    second = timedelta(seconds=1)
+    daily = [(NOW - (i + 1) * (DAY - second), NOW - i * (DAY - second), "drift") for i in (1, 2)]
+    assert persistence(daily, WINDOW, 3) == 3
+
+
 def test_a_check_of_a_broken_feed_says_nothing_of_drift() -> None:
     assert evidence({"action": "quarantine", "verdict": "drift", "finding": "feed"}) == "insufficient_data"
 

@@ -10,9 +10,9 @@ from uuid import uuid4
 from tidemill import errors
 from tidemill.aws.failures import translated
 from tidemill.aws.paths import check_prefix
+from tidemill.aws.registry import window_of
 from tidemill.contracts import describe_error, retrain_run
 from tidemill.errors import InvalidRequest, NotFound, StoreUnavailable, TidemillError
-from tidemill.flows.list_models import last_check
 from tidemill.stages.schedule import missed
 from tidemill_cli.cloud import Target
 from tidemill_cli.console import Console, Result, Table
@@ -41,19 +41,22 @@ def monitor(
 
 
 def backfill(session: Session, model: str, most: int, waiting: Waiting) -> Result:
-    """One after the other, since whether drift persists is asked of the checks before."""
+    """What an outage left out of the last `most` windows, since the champion serves: of no other do predictions count.
+    One after the other, since whether drift persists is asked of the checks before."""
     target, now = session.target, datetime.now(UTC)
-    spec = target.champion_spec(model)
-    last = last_check(model, target.registry, now)
-    windows = missed(last, spec.monitor.window, now, most) if last else []
+    since, monitor = datetime.fromisoformat(target.champion(model).since), target.champion_spec(model).monitor
+    begin = max(since, now - min(most, (now - since) // monitor.window + 1) * monitor.window)
+    items = target.registry.checks(model, since=begin.isoformat())
     checks = []
-    for start, end in windows:
+    for start, end in missed([*map(window_of, items)], begin, now, monitor):
         window = {"start": start.isoformat(), "end": end.isoformat()}
-        checked = _check(target, {"models": [model], "window": window}, session.console, waiting)
-        checks.append({**_document(target, model, checked), "window": window})
+        found = _check(target, {"models": [model], "window": window}, session.console, waiting)
+        checks.append({**_document(target, model, found), "window": window})
     document = {"model": model, "checks": checks}
     if not checks:
-        return Result(document, [f"{model} was never checked: `tidemill monitor {model}` makes the first check"])
+        return Result(
+            document, [f"nothing to make up for: no outage left a gap between the checks since {begin:%Y-%m-%d %H:%M}Z"]
+        )
     rows = [
         (one["window"]["start"][:16], one["window"]["end"][:16], one["verdict"], one["action"], one["reason"])
         for one in checks

@@ -16,7 +16,7 @@ Every change that two runs could race for is a conditional write.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -333,6 +333,15 @@ def content_of(partition: Item) -> str:
 def end_of(check: Item) -> datetime:
     """Of its window: the key of a check begins with it, so that checks are listed in the order of time."""
     return datetime.fromisoformat(str(check["sk"]).split("#")[1])
+
+
+def window_of(check: Item) -> tuple[datetime, datetime]:
+    return datetime.fromisoformat(str(check["start"])), end_of(check)
+
+
+def quarantined(checks: Iterable[Item]) -> list[tuple[datetime, datetime]]:
+    """Windows whose feed a check found broken."""
+    return [window_of(check) for check in checks if check["action"] == "quarantine"]
 
 
 def _key(model: str, sk: str) -> Item:

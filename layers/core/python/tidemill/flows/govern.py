@@ -95,7 +95,7 @@ def standing(model: str, policy: Retrain, registry: Registry, now: datetime) -> 
         "allowed": refused is None,
         "why": refused.why if refused else "",
         "paused": governor.paused,
-        "in_vain": in_vain_in_a_row(governor, runs, now),
+        "in_vain": in_vain_in_a_row(governor, runs, policy, now),
         "breaker": policy.breaker,
         "retrains": started,
         "per_month": policy.per_month,

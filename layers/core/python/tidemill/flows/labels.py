@@ -25,8 +25,8 @@ class Found:
     files: list[LabelFile]
 
 
-def read_labels(model: str, schema: Schema, start: datetime | None, now: datetime, objects: Objects) -> Found:
-    """Those that came in [start, now), whatever their own time; from the beginning without a start."""
+def read_labels(model: str, schema: Schema, start: datetime, now: datetime, objects: Objects) -> Found:
+    """Those that came in [start, now), whatever their own time."""
     with TemporaryDirectory() as folder:
         files = [
             _read(entry, model, schema, Path(folder) / "labels", objects)
@@ -37,12 +37,9 @@ def read_labels(model: str, schema: Schema, start: datetime | None, now: datetim
     return Found(newest(records, now.astimezone(UTC).isoformat()), files)
 
 
-def _dropped(prefix: str, start: datetime | None, now: datetime, objects: Objects) -> Iterator[Entry]:
-    """Files that people dropped. With a start also those that were dropped into folders of ours, where of the days only
-    those from the start on are looked into: any day may have thousands of objects."""
-    if start is None:
-        yield from (entry for entry in objects.entries(prefix, but=_is_year) if entry.size)
-        return
+def _dropped(prefix: str, start: datetime, now: datetime, objects: Objects) -> Iterator[Entry]:
+    """Files that people dropped since the start, into folders of ours too, where of the days only those from the start
+    on are looked into: any day may have thousands of objects."""
     first, last = f"{start.astimezone(UTC):%Y/%m/%d}", f"{now.astimezone(UTC):%Y/%m/%d}"
 
     def passed(folder: str) -> bool:

@@ -14,7 +14,7 @@ from tidemill.errors import InvalidRequest, NotFound
 from tidemill.flows.captures import Captures
 from tidemill.flows.govern import govern
 from tidemill.flows.labels import read_labels
-from tidemill.flows.performance import Version, Watched, look_back, watch
+from tidemill.flows.performance import Past, Version, Watched, look_back, watch
 from tidemill.flows.window import CapturedWindow, WindowReader
 from tidemill.reports.drift import render
 from tidemill.schema import Schema
@@ -76,7 +76,7 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
         performance_sentence=watched.sentence,
         drift=drift.verdict,
         drift_sentence=drift.sentence,
-        new_labels=_new_labels(version, window, watched, start, stores, now),
+        new_labels=_new_labels(version, before, window, watched, (start, end), stores, now),
         new_uploads=unlearned(stores.registry.partitions(request.model), stores.registry.runs(request.model)),
         weight=1.0 if drift.importance is None else drift.importance,
     )
@@ -128,25 +128,40 @@ def _window(window: Window | None, spec: ModelSpec, now: datetime) -> tuple[date
 
 
 def _new_labels(
-    version: Version, window: CapturedWindow, watched: Watched, start: datetime, stores: Stores, now: datetime
+    version: Version,
+    before: Past,
+    window: CapturedWindow,
+    watched: Watched,
+    span: tuple[datetime, datetime],
+    stores: Stores,
+    now: datetime,
 ) -> int:
     """Of the labels that a retrain could learn from, those that came after the last one that took labels up, as far as
-    checks have counted them: of this window, of past ones since then that share no time with it, and of the one that
-    decides. Labels of no prediction may be any number, so what came is no measure."""
+    checks have counted them: of this window, of past ones since then that are disjoint from it, and of the one that
+    decides. Labels of no prediction may be any number, so what came is no measure, and from what was answered while the
+    feed was broken no retrain learns."""
     if any(column.name in version.spec.capture.drop for column in version.schema.features):
         return 0
     taken = [
         _time(str(p["accepted"])) for p in stores.registry.partitions(version.model) if p.get("kind") == "captures"
     ]
     since = taken[-1] if taken else None
-    labelled = watched.performance.labelled
-    own = watched.labelled == labelled
-    earlier = sum(int(w["labelled"] or 0) for w in watched.windows if since is None or _time(w["start"]) >= since)
+    start, quarantine = span[0], before.quarantine
+    own = watched.labelled == watched.performance.labelled
+    usable, labelled = window.labelled, watched.performance.labelled
+    if quarantine.meets(*span):
+        usable = usable.chosen([not quarantine.has(time) for time in usable.times])
+        labelled = len(join(usable, before.found.labels.by_id, version.schema).truth)
+    earlier = sum(
+        int(w["labelled"] or 0)
+        for w in watched.windows
+        if (since is None or _time(w["start"]) >= since) and not quarantine.meets(_time(w["start"]), _time(w["end"]))
+    )
     if since is None or (own and since <= start):
         return labelled + earlier
     new = read_labels(version.model, version.schema, since, now, stores.captures).labels.by_id
     if since > start:
-        labelled = len(join(window.labelled, new, version.schema).truth)
+        labelled = len(join(usable, new, version.schema).truth)
     # The window that decides may be one from before, which this check may not have read.
     return max(labelled + earlier, 0 if own else min(watched.labelled, len(new)))
 

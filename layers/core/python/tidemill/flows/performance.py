@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tidemill.aws.registry import Item, Registry, end_of
+from tidemill.aws.registry import Item, Registry, end_of, quarantined, window_of
 from tidemill.aws.stores import Stores
 from tidemill.flows.labels import Found, read_labels
 from tidemill.flows.window import Array, CapturedWindow, WindowReader
@@ -17,7 +17,9 @@ from tidemill.spec import ModelSpec
 from tidemill.stages.estimate import Estimate, estimate
 from tidemill.stages.labels import Joined, join
 from tidemill.stages.metrics import Metric, as_judged, metric
-from tidemill.stages.performance import Measured, Performance, deciding, disjoint, measure
+from tidemill.stages.performance import Measured, Performance, confidence_of_a_look, deciding, measure
+from tidemill.stages.quarantine import Quarantine
+from tidemill.stages.schedule import disjoint
 
 Document = dict[str, Any]
 MOST_WINDOWS = 30
@@ -46,6 +48,10 @@ class Version:
         threshold: float | None = self.evaluation["candidate"].get("threshold")
         return threshold
 
+    @property
+    def confidence(self) -> float:
+        return confidence_of_a_look(self.spec.monitor.every, self.spec.monitor.window)
+
     def measure(self, joined: Joined) -> Performance:
         return measure(
             self.metric,
@@ -55,6 +61,7 @@ class Version:
             needed=max(self.spec.monitor.min_rows, self.spec.retrain.min_new_labels),
             baseline=self.evaluation["candidate"]["interval"],
             dummy=self.evaluation["candidate"]["dummy"],
+            confidence=self.confidence,
         )
 
     def estimate(self, answers: Array) -> Estimate:
@@ -65,6 +72,7 @@ class Version:
             threshold=self.threshold,
             dummy=self.evaluation["candidate"]["dummy"],
             needed=self.spec.monitor.min_rows,
+            confidence=self.confidence,
         )
 
 
@@ -96,22 +104,25 @@ class Watched:
 @dataclass(frozen=True)
 class Past:
     """What is known before the window is read: `checks` of past windows, the newest first, those of them that labels
-    may still be `late` for, and all labels that came since any of these began."""
+    may still be `late` for, all labels that came since any of these began, and the time of broken feeds."""
 
     checks: list[Item]
     late: list[Item]
     found: Found
+    quarantine: Quarantine
 
 
 def look_back(version: Version, start: datetime, stores: Stores, now: datetime) -> Past:
     """For a window that begins at `start`."""
     model, monitor = version.model, version.spec.monitor
-    checks = _shown(stores.registry.checks(model, since=(start - MOST_WINDOWS * monitor.window).isoformat()), start)
+    known = stores.registry.checks(model, since=(start - MOST_WINDOWS * monitor.window).isoformat())
+    checks = _shown(known, start)
     late = [
         item for item in checks if item["version"] == version.number and end_of(item) >= now - monitor.labels_within
     ]
     since = min([start, *map(_start, late)])
-    return Past(checks, late, read_labels(model, version.schema, since, now, stores.captures))
+    found = read_labels(model, version.schema, since, now, stores.captures)
+    return Past(checks, late, found, Quarantine.of(quarantined(known)))
 
 
 def watch(
@@ -144,8 +155,8 @@ def watch(
 
 
 def _shown(checks: Sequence[Item], start: datetime) -> list[Item]:
-    """Of all versions, windows that share no time with this one nor with each other."""
-    places = disjoint([(_start(item), end_of(item)) for item in checks], start)
+    """Of all versions, windows that are disjoint from this one and from each other."""
+    places = disjoint([window_of(item) for item in checks], start)
     return [checks[place] for place in places[:MOST_WINDOWS]]
 
 
@@ -161,7 +172,7 @@ def _again(
     """The checks by their keys, each measured anew; `matched` gets the ids whose labels were found in them."""
     known: dict[str, Item] = {}
     for item in stale:
-        labelled, unlabelled = reader.read_labelled(_start(item), end_of(item), found.labels.by_id)
+        labelled, unlabelled = reader.read_labelled(*window_of(item), found.labels.by_id)
         joined = join(labelled, found.labels.by_id, version.schema)
         matched |= joined.matched
         again = version.measure(_with_unlabelled(joined, unlabelled))
@@ -191,7 +202,7 @@ def _stale(item: Item, arrived: str) -> bool:
 def _measured(item: Item) -> Measured:
     judged = item.get("judged") or {}
     performance = Performance(**judged) if judged else Performance("insufficient_labels", "", 0, 0, 0, "")
-    return Measured(_start(item), end_of(item), performance, broken=item["action"] == "quarantine")
+    return Measured(*window_of(item), performance, broken=item["action"] == "quarantine")
 
 
 def _account(found: Found, joined: Joined, matched: set[str] | None) -> Document:

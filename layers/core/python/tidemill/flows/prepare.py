@@ -4,7 +4,7 @@ import csv
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from functools import reduce
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 
 from tidemill.aws import datasets
 from tidemill.aws.paths import partition_prefix, schema_key, spec_key
-from tidemill.aws.registry import Item, content_of
+from tidemill.aws.registry import Item, content_of, quarantined
 from tidemill.aws.stores import Stores
 from tidemill.contracts import Claimed, Prepared, Upload
 from tidemill.encoding import read_value, write_text
@@ -27,25 +27,32 @@ from tidemill.spec import ModelSpec, parse_spec
 from tidemill.stages.assemble import assemble
 from tidemill.stages.captured import Record
 from tidemill.stages.dataset import Dataset, Part
+from tidemill.stages.evolution import Finding
 from tidemill.stages.model_schema import same_model
 from tidemill.stages.partition import Before, Partition, make_partition
+from tidemill.stages.quarantine import Quarantine
 from tidemill.stages.tables import open_table
 
 LARGEST_UPLOAD = 4_000_000_000
 """Bytes of one upload: with all that is made of it, it has to fit the 10 GB of a function's own disk."""
 LARGEST_MATRIX = 400_000_000
 """Bytes of a data set's matrix: a train function has 4 GB, and needs several times the matrix."""
+FARTHEST = timedelta(days=90)
+"""How far back a retrain looks for labelled predictions: each minute of captures may be an object, and half a million
+of a year are more than the function reads in its time."""
 _TRIES = 8
 
 
 @dataclass(frozen=True)
 class _Source:
-    """Where new rows come from: `content` names them whatever they are called."""
+    """Where new rows come from: `content` names them whatever they are called, and `broken` counts labelled predictions
+    that were left out, since a check found the feed of their time broken."""
 
     name: str
     path: Path
     content: str
     prediction_ids: tuple[str, ...] = ()
+    broken: int = 0
 
 
 def prepare(claimed: Claimed, stores: Stores, now: datetime) -> Prepared:
@@ -100,13 +107,14 @@ def _uploaded(upload: Upload, spec: ModelSpec, stores: Stores, folder: Path) -> 
 
 
 def _labelled(claimed: Claimed, spec: ModelSpec, stores: Stores, now: datetime, folder: Path) -> _Source | None:
-    """Predictions whose labels came and that no earlier retrain has learned from; None when there are none, or when
-    what was captured of them is not all that the model learns from."""
+    """Predictions whose labels came and that no earlier retrain has learned from, as far back as `_reach` says; None
+    when there are none, or when what was captured of them is not all that the model learns from."""
     captures, model = Captures(stores.captures), claimed.model
+    taken = [item for item in stores.registry.partitions(model) if item.get("kind") == "captures"]
+    since = _reach(taken, spec, now)
     used = {
         prediction
-        for item in stores.registry.partitions(model)
-        if item.get("kind") == "captures"
+        for item in taken
         for prediction in stores.data.get_json(f"{partition_prefix(model, content_of(item))}predictions.json")
     }
     newest = stores.registry.schema(model)
@@ -115,12 +123,17 @@ def _labelled(claimed: Claimed, spec: ModelSpec, stores: Stores, now: datetime, 
     schema = Schema.from_json(stores.data.get_json(newest))
     if any(column.name in spec.capture.drop for column in schema.features):
         return None
-    labels = read_labels(model, schema, None, now, stores.captures).labels.by_id
-    records = {
-        record["id"]: record
-        for record in captures.read("predictions", model, None, now)
-        if record["id"] in labels and record["id"] not in used
-    }
+    labels = read_labels(model, schema, since, now, stores.captures).labels.by_id
+    quarantine = Quarantine.of(quarantined(stores.registry.checks(model, since=since.isoformat())))
+    records: dict[str, Record] = {}
+    broken = set()
+    for record in captures.read("predictions", model, since, now):
+        if record["id"] not in labels or record["id"] in used:
+            continue
+        if quarantine.has(record["time"]):
+            broken.add(record["id"])
+        else:
+            records[record["id"]] = record
     if not records:
         return None
     ids = tuple(sorted(records))
@@ -128,7 +141,16 @@ def _labelled(claimed: Claimed, spec: ModelSpec, stores: Stores, now: datetime, 
     _write_rows(path, [_row(records[i], labels[i], spec, schema.of_role("time")) for i in ids], schema)
     content = _digest(json.dumps([[i, labels[i]] for i in ids]).encode(), spec.digest().encode())
     whose = claimed.order.source if claimed.order else claimed.run
-    return _Source(f"labelled predictions, {whose}", path, content, ids)
+    return _Source(f"labelled predictions, {whose}", path, content, ids, len(broken - records.keys()))
+
+
+def _reach(taken: Sequence[Item], spec: ModelSpec, now: datetime) -> datetime:
+    """A label that came after the last retrain that took labels up is of a prediction from at most `labels_within`
+    before; `FARTHEST` where there was none."""
+    if not taken:
+        return now - FARTHEST
+    accepted = datetime.fromisoformat(str(taken[-1]["accepted"]))
+    return max(accepted - spec.monitor.labels_within, now - FARTHEST)
 
 
 def _row(record: Record, label: Any, spec: ModelSpec, time: Column | None) -> dict[str, Any]:
@@ -183,6 +205,7 @@ def _join(
                 table = open_table(source.path, source.name)
                 size, requests = source.path.stat().st_size, bool(source.prediction_ids)
                 partition = make_partition(table, spec, before, folder / "partition", size=size, requests=requests)
+                partition = _with_broken(partition, source.broken)
                 made = newest, partition
             partition = made[1]
             if partition.invalid:
@@ -323,6 +346,21 @@ def _write_partition(
         f"{prefix}part.json",
         {"names": list(partition.names), "rows": partition.rows, "examples": list(partition.examples)},
     )
+
+
+def _with_broken(partition: Partition, predictions: int) -> Partition:
+    """Its account tells of what was left out."""
+    if not predictions:
+        return partition
+    finding = Finding(
+        "note",
+        "broken_feed",
+        None,
+        f"{predictions:,} labelled predictions were answered while the feed was broken",
+        "left out, since nothing is learned from a window that a check put in quarantine",
+    )
+    account = {**partition.account, "findings": [*partition.account["findings"], asdict(finding)]}
+    return replace(partition, account=account)
 
 
 def _refuse(

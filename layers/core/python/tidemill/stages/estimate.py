@@ -249,6 +249,7 @@ def estimate(
     threshold: float | None,
     dummy: float,
     needed: int,
+    confidence: float = CONFIDENCE,
 ) -> Estimate:
     """`answers` as the version gave them, `dummy` the evaluation's score without features.
 
@@ -266,7 +267,8 @@ def estimate(
     if outside > OUTSIDE:
         why = f"{outside:.0%} of the answers are outside of all that held-out rows were answered"
         return Estimate("not_estimated", metric.name, rows, why, outside=outside)
-    return _judged(table, metric, draws, Estimate("estimated_fine", metric.name, rows, "", outside=outside), dummy)
+    begun = Estimate("estimated_fine", metric.name, rows, "", outside=outside)
+    return _judged(table, metric, draws, begun, dummy, confidence)
 
 
 def _unusable(table: Table | None, answers: Array, needed: int) -> str:
@@ -279,7 +281,7 @@ def _unusable(table: Table | None, answers: Array, needed: int) -> str:
     return "" if np.isfinite(answers).all() else "some answers are no numbers"
 
 
-def _judged(table: Table, metric: Metric, draws: _Draws, begun: Estimate, dummy: float) -> Estimate:
+def _judged(table: Table, metric: Metric, draws: _Draws, begun: Estimate, dummy: float, confidence: float) -> Estimate:
     held_out, value, without = draws.expected(None)
     earned = metric.gain(held_out) - metric.gain(dummy)
     if not earned > 0 or _misfit(table, earned):
@@ -293,7 +295,7 @@ def _judged(table: Table, metric: Metric, draws: _Draws, begun: Estimate, dummy:
     if not all(map(math.isfinite, (loss, error, low, high))):
         why = f"{metric.name} cannot be estimated on the {begun.rows:,} predictions of this window"
         return replace(begun, status="not_estimated", sentence=why)
-    dropped = is_drop(loss, error, earned)
+    dropped = is_drop(loss, error, earned, confidence)
     sentence = (
         f"without labels {metric.name} is estimated at {value:.4g} ({low:.4g} to {high:.4g}) on {begun.rows:,} "
         f"predictions; the same estimate of held-out rows is {held_out:.4g}"

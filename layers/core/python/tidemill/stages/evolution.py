@@ -23,7 +23,7 @@ from tidemill.profile import ColumnProfile, LevelsProfile, NumericProfile, Profi
 from tidemill.schema import Column, Schema
 from tidemill.spec import ModelSpec
 from tidemill.stages.drift import FEW_VALUES, plain
-from tidemill.stages.feed import BY_CHANCE, DECADE, MISSING_JUMP, constant, log_sizes, rescaled
+from tidemill.stages.feed import BY_CHANCE, DECADE, MISSING_JUMP, chance_of_sizes, constant, log_sizes, rescaled
 from tidemill.stages.special import compare_levels, compare_shares, fisher_p, kolmogorov_p
 
 Weight = Literal["fail", "warn", "note"]
@@ -407,21 +407,11 @@ def _tenfold(before: NumericProfile, now: NumericProfile) -> str:
         wider = math.log10(spreads[1] / spreads[0]) if all(spreads) else 0.0
         if wider * math.copysign(1.0, jump) < needed:
             return ""
-    if kolmogorov_p(_distance_of_sizes(before, now), before.present, now.present) >= BY_CHANCE:
+    if chance_of_sizes(before, now) >= BY_CHANCE:
         return ""
     nearest = min(_SCALES[:-2], key=lambda scale: abs(math.log10(scale[0]) - jump))
     named = abs(math.log10(nearest[0]) - jump) <= _NAMED_WITHIN
     return rescaled(was[1], size[1]) + (f", {nearest[2]}" if named else ", as if in another unit")
-
-
-def _distance_of_sizes(before: NumericProfile, now: NumericProfile) -> float:
-    """K-S distance of |x|: values around zero change their sizes and not their middle."""
-    points = np.unique(np.abs([*before.edges, *now.edges]))
-    shares = [
-        (column.cumulative(points) - column.cumulative(-points, below=True)) / column.present
-        for column in (before, now)
-    ]
-    return float(np.abs(shares[0] - shares[1]).max(initial=0.0))
 
 
 def _other_unit(before: NumericProfile, now: NumericProfile) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from tidemill.profile import ColumnProfile, LevelsProfile, NumericProfile, Profile
 from tidemill.stages.drift import FEW_VALUES, plain
-from tidemill.stages.special import fisher_p
+from tidemill.stages.special import fisher_p, kolmogorov_p
 from tidemill.stages.window import Categories, Numbers, Seen, Window
 
 MISSING_JUMP = 0.3
@@ -97,11 +97,15 @@ def _gone(reference: ColumnProfile, now: ColumnProfile) -> str:
 
 
 def _rescaled(reference: ColumnProfile, now: ColumnProfile) -> str:
-    """The typical size is ten times another, and beyond the sizes that the column usually spans."""
+    """The typical size is ten times another, beyond the sizes that the column usually spans, and beyond chance.
+
+    Of two heavy values, the median falls on either."""
     if not isinstance(reference, NumericProfile) or not isinstance(now, NumericProfile):
         return ""
     before, after = log_sizes(reference), log_sizes(now)
     if before is None or after is None or abs(after[1] - before[1]) < max(DECADE, before[2] - before[0]):
+        return ""
+    if chance_of_sizes(reference, now) >= BY_CHANCE:
         return ""
     return f"{rescaled(before[1], after[1])}, as if in another unit"
 
@@ -115,6 +119,19 @@ def log_sizes(column: NumericProfile) -> tuple[float, float, float] | None:
     quarters = np.array([0.25, 0.5, 0.75]) * (len(sizes) - 1)
     low, median, high = np.interp(quarters, np.arange(len(sizes)), np.log10(sizes)).tolist()
     return low, median, high
+
+
+def chance_of_sizes(before: NumericProfile, now: NumericProfile) -> float:
+    """The two-sample K-S test's p of the sizes that are not zero: values around zero change their sizes and not their
+    middle, and zeros have no unit."""
+    points = np.unique(np.abs([*before.edges, *now.edges]))
+    shares, sizes = [], []
+    for column in (before, now):
+        zeros = float(column.cumulative(0.0) - column.cumulative(0.0, below=True))
+        within = column.cumulative(points) - column.cumulative(-points, below=True) - zeros
+        sizes.append(round(column.present - zeros))
+        shares.append(within / sizes[-1])
+    return kolmogorov_p(float(np.abs(shares[0] - shares[1]).max(initial=0.0)), *sizes)
 
 
 def rescaled(before: float, after: float) -> str:

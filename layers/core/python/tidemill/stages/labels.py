@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -94,6 +95,13 @@ class Given:
     ids: Sequence[str]
     times: Sequence[str]
     values: Array
+
+    def chosen(self, rows: Sequence[bool]) -> "Given":
+        return Given(
+            list(compress(self.ids, rows)),
+            list(compress(self.times, rows)),
+            self.values[np.array(rows, dtype=np.bool_)],
+        )
 
 
 @dataclass(frozen=True)

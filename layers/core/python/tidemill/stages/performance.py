@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from statistics import NormalDist
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ from tidemill.stages.metrics import Metric, dummy_prediction, or_nan
 
 SEED = 13
 CONFIDENCE = 0.995
-"""One-sided: a check runs every hour, and a drop by chance must stay rare."""
+"""One-sided, over all looks that a window's time gets: a drop by chance must stay rare."""
 FLOOR = 0.05
 """The share of what the champion earned over a model without features that must be lost to matter."""
 
@@ -51,13 +51,14 @@ def measure(
     needed: int,
     baseline: Mapping[str, Any],
     dummy: float,
+    confidence: float = CONFIDENCE,
 ) -> Performance:
     """`baseline` is the evaluation's interval of the champion, with its standard error; `dummy` its score without
-    features.
+    features; `confidence` that of this one look.
 
     What a model earns is its gain over a model without features on the same rows: `dummy` for the evaluation, this
     window's own class shares or mean for the window. The loss is the smaller of the metric's own and of the
-    earnings'. It counts when z = loss / sqrt(both variances) is beyond one-sided `CONFIDENCE` and it is at least
+    earnings'. It counts when z = loss / sqrt(both variances) is beyond the one-sided `confidence` and it is at least
     `FLOOR` of what the model had earned. Both samples' errors count: the evaluation is an estimate too.
     """
     labelled = len(truth)
@@ -79,7 +80,7 @@ def measure(
     loss = lost(metric, or_nan(baseline["value"]), dummy, now.value, without)
     if not all(map(math.isfinite, (error, earned, loss))) or earned <= 0:
         return unsaid(f"{metric.name} cannot be computed on the {labelled:,} labelled rows of this window")
-    dropped = is_drop(loss, error, earned)
+    dropped = is_drop(loss, error, earned, confidence)
     return Performance(
         "dropped" if dropped else "fine",
         metric.name,
@@ -106,9 +107,15 @@ def lost(metric: Metric, before: float, dummy: float, now: float, without: float
     return min(worse, earned - (metric.gain(now) - metric.gain(without)))
 
 
-def is_drop(loss: float, error: float, earned: float) -> bool:
+def is_drop(loss: float, error: float, earned: float, confidence: float) -> bool:
     """Beyond chance, and by as much as matters."""
-    return loss > NormalDist().inv_cdf(CONFIDENCE) * error and loss / earned >= FLOOR
+    return loss > NormalDist().inv_cdf(confidence) * error and loss / earned >= FLOOR
+
+
+def confidence_of_a_look(every: timedelta, window: timedelta) -> float:
+    """`CONFIDENCE` over all looks: each moment is in `window / every` windows, and the error is divided by them
+    (Bonferroni), whatever these have in common."""
+    return 1 - (1 - CONFIDENCE) * min(1.0, every / window)
 
 
 @dataclass(frozen=True)
@@ -119,17 +126,6 @@ class Measured:
     end: datetime
     performance: Performance
     broken: bool = False
-
-
-def disjoint(windows: Sequence[tuple[datetime, datetime]], before: datetime) -> list[int]:
-    """Places of windows that share no time with each other nor with what begins `before`, the newest first; `windows`
-    are in the order of their ends, the newest first."""
-    chosen, earliest = [], before
-    for place, (start, end) in enumerate(windows):
-        if end <= earliest:
-            chosen.append(place)
-            earliest = start
-    return chosen
 
 
 def deciding(current: Performance, past: Sequence[Measured]) -> Performance:

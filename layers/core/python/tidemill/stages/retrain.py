@@ -12,11 +12,13 @@ nothing, or too few rows to say                 quiet
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Literal
 
 from tidemill.contracts import BY_HAND, Action
 from tidemill.limits import LONGEST_RUN
 from tidemill.spec import Monitor, Retrain
+from tidemill.stages.schedule import disjoint
 
 if TYPE_CHECKING:
     from tidemill.stages.feed import FeedProblem
@@ -107,14 +109,9 @@ def evidence(check: Mapping[str, Any]) -> str:
 
 def persistence(past: Sequence[tuple[datetime, datetime, str]], window: tuple[datetime, datetime], windows: int) -> int:
     """In how many of the last `windows` disjoint windows, this one included, drift was found."""
-    found, taken, earliest = 1, 1, window[0]
-    for start, end, verdict in past:
-        if taken == windows:
-            break
-        if end <= earliest and verdict != "insufficient_data":
-            taken, earliest = taken + 1, start
-            found += verdict == "drift"
-    return found
+    said = [(start, end, verdict) for start, end, verdict in past if verdict != "insufficient_data"]
+    chosen = disjoint([(start, end) for start, end, _ in said], window[0])[: windows - 1]
+    return 1 + sum(said[place][2] == "drift" for place in chosen)
 
 
 @dataclass(frozen=True)
@@ -202,7 +199,7 @@ def refusal(governor: Governor, runs: Sequence[PastRun], policy: Retrain, now: d
         return Refusal("under_way", "a run of this model is under way")
     if governor.paused:
         return Refusal("paused", f"retrains are paused ({governor.paused})")
-    in_a_row = in_vain_in_a_row(governor, runs, now)
+    in_a_row = in_vain_in_a_row(governor, runs, policy, now)
     if in_a_row >= policy.breaker:
         return Refusal(
             "breaker",
@@ -210,7 +207,7 @@ def refusal(governor: Governor, runs: Sequence[PastRun], policy: Retrain, now: d
             "somebody says `tidemill governor MODEL --resume`",
         )
     retrains = [run for run in runs if run.retrain]
-    wait = policy.cooldown * 2 ** min(in_a_row, _MOST_DOUBLINGS)
+    wait = _wait(in_a_row, policy)
     if retrains and (passed := now - retrains[0].started) < wait:
         return Refusal("cooldown", f"the last retrain began {_ago(passed)} ago, and {_ago(wait)} must lie between")
     return _beyond_budget(*used(runs, now), policy)
@@ -227,14 +224,37 @@ def _beyond_budget(started: int, spent: float, policy: Retrain) -> Refusal | Non
     return None
 
 
-def in_vain_in_a_row(governor: Governor, runs: Sequence[PastRun], now: datetime) -> int:
+def in_vain_in_a_row(governor: Governor, runs: Sequence[PastRun], policy: Retrain, now: datetime) -> int:
+    """Since the last promotion and what was forgiven.
+
+    More than a month in which another could have begun, and none did, breaks a row: what lies on either side of it is
+    no one trouble. A row that has opened the breaker stays one.
+    """
     forgiven = datetime.fromisoformat(governor.forgiven) if governor.forgiven else None
-    count = 0
-    for run in runs:
-        if run.status == "promoted" or (forgiven and run.started <= forgiven):
-            break
-        count += run.in_vain(now)
+
+    def counts(run: PastRun) -> bool:
+        return run.status != "promoted" and not (forgiven and run.started <= forgiven)
+
+    count, free = 0, None
+    for place, run in reversed(list(enumerate(takewhile(counts, runs)))):
+        if not run.in_vain(now):
+            continue
+        if free and count < policy.breaker and run.started - free > MONTH:
+            count = 0
+        count += 1
+        free = _free(runs[place:], count, policy)
     return count
+
+
+def _free(runs: Sequence[PastRun], in_a_row: int, policy: Retrain) -> datetime:
+    """When cooldown and budget let another begin after these, at the latest."""
+    begun = runs[0].started
+    free = begun + _wait(in_a_row, policy)
+    return begun + MONTH if _beyond_budget(*used(runs, free), policy) else free
+
+
+def _wait(in_a_row: int, policy: Retrain) -> timedelta:
+    return policy.cooldown * (1 << min(in_a_row, _MOST_DOUBLINGS))
 
 
 def used(runs: Sequence[PastRun], now: datetime) -> tuple[int, float]:

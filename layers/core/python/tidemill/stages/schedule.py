@@ -1,10 +1,17 @@
-"""When a model is checked, and which windows a silence has left out."""
+"""When a model is checked, which windows are apart from each other, and which an outage has left out."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from tidemill.spec import Monitor
+
 _SLACK = timedelta(minutes=5)
 """What the clock may be early by, of two checks that lie far apart: a tenth of `every`, at most this."""
+OVERLAP = 0.02
+"""Share of a window that another may have of it and be disjoint all the same: the clock ticks within a minute, which is
+so much of an hour, and what two windows of a month have in common decides nothing."""
+
+Windows = Sequence[tuple[datetime, datetime]]
 
 
 def due(last: datetime, every: timedelta, now: datetime) -> bool:
@@ -12,8 +19,42 @@ def due(last: datetime, every: timedelta, now: datetime) -> bool:
     return now - last >= every - min(every / 10, _SLACK)
 
 
-def missed(last: datetime, window: timedelta, now: datetime, most: int) -> Sequence[tuple[datetime, datetime]]:
-    """Disjoint windows back from now to the end of the last one that was checked, the oldest first; of more than
-    `most`, the newest."""
-    count = min(-((last - now) // window), most)
-    return [(now - (i + 1) * window, now - i * window) for i in reversed(range(count))]
+def disjoint(windows: Windows, before: datetime) -> list[int]:
+    """Places of windows that share no time with each other nor with what begins `before`, but for `OVERLAP`, the newest
+    first; `windows` are in the order of their ends, the newest first."""
+    chosen, earliest = [], before
+    for place, (start, end) in enumerate(windows):
+        if end - earliest <= OVERLAP * (end - start):
+            chosen.append(place)
+            earliest = start
+    return chosen
+
+
+def union(windows: Windows) -> list[tuple[datetime, datetime]]:
+    """The spans of time that they cover together, the oldest first."""
+    spans: list[tuple[datetime, datetime]] = []
+    for start, end in sorted(windows):
+        if spans and start <= spans[-1][1]:
+            spans[-1] = spans[-1][0], max(end, spans[-1][1])
+        else:
+            spans.append((start, end))
+    return spans
+
+
+def missed(checked: Windows, begin: datetime, now: datetime, monitor: Monitor) -> Windows:
+    """Whole windows for the gaps that an outage left in [begin, now) between those that were checked, the oldest first.
+
+    What the schedule leaves by itself is none: the time until the next check is due, and that between windows which are
+    shorter than `every`. The oldest window of a gap reaches back over what was checked before it.
+    """
+    window, slack = monitor.window, OVERLAP * monitor.window
+    between = max(timedelta(0), monitor.every - window)
+    found: list[tuple[datetime, datetime]] = []
+    reached = begin
+    for start, end, usual in [*((*span, between) for span in union(checked)), (now, now, monitor.every)]:
+        until = min(start, now)
+        if until - reached > usual + slack:
+            count = -((reached + slack - until) // window)
+            found += [(until - (i + 1) * window, until - i * window) for i in reversed(range(count))]
+        reached = max(reached, end)
+    return found
