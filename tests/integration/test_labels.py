@@ -13,6 +13,7 @@ from tests.integration.test_monitoring import MONITORED, check, label, predict, 
 from tests.tables import csv, trips
 from tidemill.contracts import CheckRequest, Window
 from tidemill.errors import NotFound
+from tidemill.flows import performance
 from tidemill.flows.captures import Captures
 from tidemill.flows.monitor import monitor
 
@@ -210,3 +211,52 @@ def test_labels_that_were_learned_from_do_not_add_up_again(serving: Cloud) -> No
     assert wait_for_retrain(serving)["status"] == "rejected"
     again = check(serving, models=["trips"], window=window(*shrunk(serving, 10, labelled=30)))
     assert "there is nothing new to learn from" in again["reason"]
+
+
+def capture(cloud: Cloud, frame: pd.DataFrame, start: datetime) -> dict[str, str]:
+    """Predictions as if they had been made within an hour from `start` on; that window."""
+    now = datetime.now(UTC)
+    predict(cloud, frame)
+    captures = Captures(cloud.stores.captures)
+    ids = set(frame["trip"])
+    made = [one for one in captures.read("predictions", "trips", now - MINUTE, now + MINUTE) if one["id"] in ids]
+    captures.write("predictions", "trips", "then", [{**one, "time": (start + MINUTE).isoformat()} for one in made])
+    return window(start, start + timedelta(hours=1))
+
+
+def judged(cloud: Cloud, checked: dict[str, Any]) -> int:
+    """How many labels the record of this check has by now."""
+    (item,) = [item for item in cloud.stores.registry.checks("trips") if item["check"] == checked["check"]]
+    labelled: int = item["judged"]["labelled"]
+    return labelled
+
+
+def test_labels_that_are_many_windows_late_measure_their_window_again(cloud: Cloud) -> None:
+    cloud.spec("trips", f'{MONITORED}[monitor]\nwindow = "1 hour"\n')
+    assert cloud.train("trips", "first.csv", csv(trips(3_000)))["status"] == "promoted"
+    frame = trips(150, seed=8, start=50_000)
+    then = check(cloud, models=["trips"], window=capture(cloud, frame, datetime.now(UTC) - timedelta(days=2)))
+    assert judged(cloud, then) == 0
+    label(cloud, frame)
+    shown = report(cloud, check(cloud, models=["trips"]))["windows"]
+    assert judged(cloud, then) == 150
+    assert [one["labelled"] for one in shown] == [150]
+
+
+def test_windows_take_turns_where_more_are_due_than_one_check_measures(
+    serving: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(performance, "MOST_MEASURED", 1)
+    now = datetime.now(UTC)
+    frames = [trips(60, seed=8, start=50_000), trips(60, seed=9, start=60_000)]
+    checks = [
+        check(serving, models=["trips"], window=capture(serving, frame, now - timedelta(hours=hours)))
+        for frame, hours in zip(frames, (9, 6), strict=True)
+    ]
+    for frame in frames:
+        label(serving, frame)
+    after = window(now - timedelta(hours=3), now + timedelta(hours=1))
+    check(serving, models=["trips"], window=after)
+    assert [judged(serving, one) for one in checks] == [60, 0]
+    check(serving, models=["trips"], window=after)
+    assert [judged(serving, one) for one in checks] == [60, 60]

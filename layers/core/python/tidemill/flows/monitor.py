@@ -104,7 +104,7 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
         "performance": watched.performance.to_json(),
         "estimate": watched.estimate.to_json(),
         "labels": watched.account,
-        "windows": watched.windows,
+        "windows": watched.shown,
         "drift": drift.to_json(),
     }
     return _record(report, decision, drift, watched, recent, stores, now)

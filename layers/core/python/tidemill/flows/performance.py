@@ -20,8 +20,10 @@ from tidemill.stages.metrics import Metric, as_judged, metric
 from tidemill.stages.performance import Measured, Performance, deciding, disjoint, measure
 
 Document = dict[str, Any]
-MOST_WINDOWS = 30
-"""Past windows that one check measures again, and that its report shows."""
+SPAN = 30
+"""Windows that a check looks back, however long labels may take."""
+MOST_MEASURED, MOST_SHOWN = 30, 30
+"""Past windows that one check measures again, and that its report shows of the newest, and of the newest with labels."""
 _ON_THE_WAY = timedelta(minutes=5)
 """A label has its time before whoever lists the bucket can see it."""
 
@@ -71,8 +73,8 @@ class Version:
 @dataclass(frozen=True)
 class Watched:
     """`performance` is the window's own, `status` and `sentence` what the check is to act on, with so many `labelled`
-    rows of the window that decides; `windows` are past ones of all versions, the newest first, each with what is known
-    of it by now."""
+    rows of the window that decides; `windows` are all past ones that were looked back on, of all versions, the newest
+    first, each with what is known of it by now."""
 
     performance: Performance
     estimate: Estimate
@@ -82,6 +84,12 @@ class Watched:
     account: Document
     windows: list[Document]
     measured: str
+
+    @property
+    def shown(self) -> list[Document]:
+        """Of hundreds of windows of an hour, whose labels may be days behind."""
+        older = [window for window in self.windows[MOST_SHOWN:] if window["labelled"]]
+        return [*self.windows[:MOST_SHOWN], *older[:MOST_SHOWN]]
 
     def facts(self) -> Document:
         """For the check's record."""
@@ -106,7 +114,8 @@ class Past:
 def look_back(version: Version, start: datetime, stores: Stores, now: datetime) -> Past:
     """For a window that begins at `start`."""
     model, monitor = version.model, version.spec.monitor
-    checks = _shown(stores.registry.checks(model, since=(start - MOST_WINDOWS * monitor.window).isoformat()), start)
+    reach = start - max(SPAN * monitor.window, monitor.labels_within)
+    checks = _apart(stores.registry.checks(model, since=reach.isoformat()), start)
     late = [
         item for item in checks if item["version"] == version.number and end_of(item) >= now - monitor.labels_within
     ]
@@ -124,8 +133,8 @@ def watch(
     )
     performance = version.measure(joined)
     matched = set(joined.matched)
-    stale = [item for item in late if _stale(item, found.labels.arrived)]
-    known = {str(item["sk"]): item for item in late} | _again(version, stale, found, matched, reader, registry, now)
+    due = _due(late, found.labels.arrived)
+    known = {str(item["sk"]): item for item in late} | _again(version, due, found, matched, reader, registry, now)
     checks = [known.get(str(item["sk"]), item) for item in past.checks]
     decides = deciding(performance, [_measured(item) for item in checks if str(item["sk"]) in known])
     guess = version.estimate(window.answers)
@@ -137,21 +146,27 @@ def watch(
         status=heard.status,
         sentence=heard.sentence,
         labelled=decides.labelled,
-        account=_account(found, joined, matched if len(stale) == len(late) else None),
+        account=_account(found, joined, matched if len(due) == len(late) else None),
         windows=[_remembered(item) for item in checks],
         measured=now.isoformat(),
     )
 
 
-def _shown(checks: Sequence[Item], start: datetime) -> list[Item]:
+def _apart(checks: Sequence[Item], start: datetime) -> list[Item]:
     """Of all versions, windows that share no time with this one nor with each other."""
-    places = disjoint([(_start(item), end_of(item)) for item in checks], start)
-    return [checks[place] for place in places[:MOST_WINDOWS]]
+    return [checks[place] for place in disjoint([(_start(item), end_of(item)) for item in checks], start)]
+
+
+def _due(late: Sequence[Item], arrived: str) -> list[Item]:
+    """Whose labels came is known only once a window is read, so they take turns: first what was measured longest ago,
+    and of the same moment the oldest, which labels are the likeliest to have reached."""
+    stale = [item for item in reversed(late) if _stale(item, arrived)]
+    return sorted(stale, key=lambda item: str(item.get("measured") or ""))[:MOST_MEASURED]
 
 
 def _again(
     version: Version,
-    stale: Sequence[Item],
+    due: Sequence[Item],
     found: Found,
     matched: set[str],
     reader: WindowReader,
@@ -160,7 +175,7 @@ def _again(
 ) -> dict[str, Item]:
     """The checks by their keys, each measured anew; `matched` gets the ids whose labels were found in them."""
     known: dict[str, Item] = {}
-    for item in stale:
+    for item in due:
         labelled, unlabelled = reader.read_labelled(_start(item), end_of(item), found.labels.by_id)
         joined = join(labelled, found.labels.by_id, version.schema)
         matched |= joined.matched
