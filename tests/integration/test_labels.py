@@ -260,3 +260,14 @@ def test_windows_take_turns_where_more_are_due_than_one_check_measures(
     assert [judged(serving, one) for one in checks] == [60, 0]
     check(serving, models=["trips"], window=after)
     assert [judged(serving, one) for one in checks] == [60, 60]
+
+
+def test_a_label_that_came_before_its_prediction_counts(serving: Cloud) -> None:
+    frame = trips(60, seed=8, start=50_000)
+    began = datetime.now(UTC)
+    predict(serving, frame)
+    early = (began - timedelta(minutes=50)).isoformat()
+    labels = [{"id": row.trip, "label": row.late, "time": early} for row in frame.itertuples()]
+    Captures(serving.stores.captures).write("labels", "trips", "early", labels)
+    checked = check(serving, models=["trips"], window=window(began, datetime.now(UTC) + MINUTE))
+    assert judged(serving, checked) == 60

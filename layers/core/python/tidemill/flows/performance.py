@@ -24,6 +24,8 @@ SPAN = 30
 """Windows that a check looks back, however long labels may take."""
 MOST_MEASURED, MOST_SHOWN = 30, 30
 """Past windows that one check measures again, and that its report shows of the newest, and of the newest with labels."""
+EARLY = timedelta(hours=1)
+"""So long before its prediction a label may have come: by another clock, or of a row that was asked for again."""
 _ON_THE_WAY = timedelta(minutes=5)
 """A label has its time before whoever lists the bucket can see it."""
 
@@ -104,7 +106,7 @@ class Watched:
 @dataclass(frozen=True)
 class Past:
     """What is known before the window is read: `checks` of past windows, the newest first, those of them that labels
-    may still be `late` for, and all labels that came since any of these began."""
+    may still be `late` for, and all labels that came since shortly before any of these began."""
 
     checks: list[Item]
     late: list[Item]
@@ -119,7 +121,7 @@ def look_back(version: Version, start: datetime, stores: Stores, now: datetime) 
     late = [
         item for item in checks if item["version"] == version.number and end_of(item) >= now - monitor.labels_within
     ]
-    since = min([start, *map(_start, late)])
+    since = min([start, *map(_start, late)]) - EARLY
     return Past(checks, late, read_labels(model, version.schema, since, now, stores.captures))
 
 
