@@ -23,7 +23,7 @@ Document = dict[str, Any]
 SPAN = 30
 """Windows that a check looks back, however long labels may take."""
 MOST_MEASURED, MOST_SHOWN = 30, 30
-"""Past windows that one check measures again, and that its report shows of the newest, and of the newest with labels."""
+"""Past windows that one check measures again; that its report shows of the newest, and again of those with labels."""
 EARLY = timedelta(hours=1)
 """So long before its prediction a label may have come: by another clock, or of a row that was asked for again."""
 _ON_THE_WAY = timedelta(minutes=5)
