@@ -13,7 +13,7 @@ from tests.integration.test_monitoring import MONITORED, check, label, predict, 
 from tests.tables import csv, trips
 from tidemill.contracts import CheckRequest, Window
 from tidemill.errors import NotFound
-from tidemill.flows import performance
+from tidemill.flows import labels, performance
 from tidemill.flows.captures import Captures
 from tidemill.flows.monitor import monitor
 
@@ -74,8 +74,21 @@ def test_a_file_that_is_dropped_is_read_as_labels_of_http_are(serving: Cloud) ->
     drop(serving, "november/outcome.csv", outcome(frame[500:700]))
     found = report(serving, check(serving))
     assert (found["performance"]["status"], found["performance"]["labelled"]) == ("fine", 700)
-    files = [(file["name"], file["used"]) for file in found["labels"]["files"]]
-    assert files == [("outcome.csv", 500), ("november/outcome.csv", 200)]
+    files = {(file["name"], file["used"]) for file in found["labels"]["files"]}
+    assert files == {("outcome.csv", 500), ("november/outcome.csv", 200)}
+
+
+def test_files_beyond_the_most_rows_of_all_are_told_and_not_read(
+    serving: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(labels, "MOST_ROWS", 150)
+    frame = trips(300, seed=7, start=50_000)
+    predict(serving, frame)
+    for start in (0, 100, 200):
+        drop(serving, f"{start}.csv", outcome(frame[start : start + 100]))
+    found = report(serving, check(serving))
+    assert found["performance"]["labelled"] == 150
+    assert sum("rows of all files together" in one for one in found["labels"]["problems"]) == 2
 
 
 def test_what_is_wrong_with_a_file_is_told_once_while_it_stays_so(serving: Cloud) -> None:
@@ -267,7 +280,7 @@ def test_a_label_that_came_before_its_prediction_counts(serving: Cloud) -> None:
     began = datetime.now(UTC)
     predict(serving, frame)
     early = (began - timedelta(minutes=50)).isoformat()
-    labels = [{"id": row.trip, "label": row.late, "time": early} for row in frame.itertuples()]
-    Captures(serving.stores.captures).write("labels", "trips", "early", labels)
+    known = [{"id": row.trip, "label": row.late, "time": early} for row in frame.itertuples()]
+    Captures(serving.stores.captures).write("labels", "trips", "early", known)
     checked = check(serving, models=["trips"], window=window(began, datetime.now(UTC) + MINUTE))
     assert judged(serving, checked) == 60
