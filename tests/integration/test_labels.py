@@ -102,6 +102,22 @@ def test_what_is_wrong_with_a_file_is_told_once_while_it_stays_so(serving: Cloud
     assert "not &#x27;perhaps&#x27;" in html
 
 
+def test_problems_of_many_files_fit_in_the_record_of_a_check(serving: Cloud) -> None:
+    rows = "".join(f"t{row},{row} {'perhaps' * 28}\n" for row in range(20))
+    for number in range(100):
+        drop(serving, f"{number}.csv", f"id,label\n{rows}".encode())
+    first = check(serving)
+    assert len(report(serving, first)["labels"]["problems"]) == 2_000
+    assert "labels that cannot be used: " in first["notice"]
+    assert "; and 1,997 more" in first["notice"]
+    assert len(first["notice"]) < 1_500
+    (record,) = serving.stores.registry.checks("trips")
+    assert len(json.dumps(record)) < 5_000
+    assert check(serving, models=["trips"])["notice"] == ""
+    drop(serving, "another.csv", b"id,label\nt9,perhaps\n")
+    assert "; and 1,998 more" in check(serving, models=["trips"])["notice"]
+
+
 def test_labels_that_fit_nothing_are_counted(serving: Cloud) -> None:
     frame = trips(300, seed=7, start=50_000)
     predict(serving, frame)

@@ -14,7 +14,7 @@ from tidemill.errors import InvalidRequest, NotFound
 from tidemill.flows.captures import Captures
 from tidemill.flows.govern import govern
 from tidemill.flows.labels import read_labels
-from tidemill.flows.performance import Version, Watched, look_back, watch
+from tidemill.flows.performance import TOLD, Version, Watched, look_back, told_of, watch
 from tidemill.flows.window import CapturedWindow, WindowReader
 from tidemill.reports.drift import render
 from tidemill.schema import Schema
@@ -199,10 +199,11 @@ def _record(
 def _unread_labels(watched: Watched, past: Sequence[Item]) -> list[str]:
     """What is wrong with files of labels, for a notice: told once, while it stays the same."""
     problems = watched.account["problems"]
-    if not problems or (past and past[0].get("label_problems") == problems):
+    told = told_of(problems)
+    if not problems or (past and past[0].get("label_digest") == told["label_digest"]):
         return []
-    more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
-    return [f"labels that cannot be used: {'; '.join(problems[:3])}{more}"]
+    more = f"; and {len(problems) - TOLD:,} more" if len(problems) > TOLD else ""
+    return [f"labels that cannot be used: {'; '.join(told['label_problems'])}{more}"]
 
 
 def _check_id(model: str, champion: Champion, start: datetime, end: datetime) -> str:

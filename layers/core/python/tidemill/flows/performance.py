@@ -1,6 +1,7 @@
 """How good a version is, by the labels that came, and by its answers alone for as long as they have not; again for past
 windows whose labels came late."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -24,6 +25,8 @@ SPAN = 30
 """Windows that a check looks back, however long labels may take."""
 MOST_MEASURED, MOST_SHOWN = 30, 30
 """Past windows that one check measures again; that its report shows of the newest, and again of those with labels."""
+TOLD, LONGEST = 3, 300
+"""Problems of labels that are told beside their number, and the characters of one."""
 EARLY = timedelta(hours=1)
 """So long before its prediction a label may have come: by another clock, or of a row that was asked for again."""
 _ON_THE_WAY = timedelta(minutes=5)
@@ -99,7 +102,7 @@ class Watched:
             "judged": self.performance.to_json(),
             "estimate": self.estimate.to_json(),
             "measured": self.measured,
-            "label_problems": self.account["problems"],
+            **told_of(self.account["problems"]),
         }
 
 
@@ -111,6 +114,12 @@ class Past:
     checks: list[Item]
     late: list[Item]
     found: Found
+
+
+def told_of(problems: Sequence[str]) -> Document:
+    """Problems of labels, as a record of a check has room for them: the digest says whether they are still the same."""
+    digest = hashlib.sha256("\n".join(problems).encode()).hexdigest() if problems else ""
+    return {"label_problems": [one[:LONGEST] for one in problems[:TOLD]], "label_digest": digest}
 
 
 def look_back(version: Version, start: datetime, stores: Stores, now: datetime) -> Past:
