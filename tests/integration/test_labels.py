@@ -300,3 +300,17 @@ def test_a_label_that_came_before_its_prediction_counts(serving: Cloud) -> None:
     Captures(serving.stores.captures).write("labels", "trips", "early", known)
     checked = check(serving, models=["trips"], window=window(began, datetime.now(UTC) + MINUTE))
     assert judged(serving, checked) == 60
+
+
+def test_versions_and_retrains_are_marked_whatever_window_they_lie_in(serving: Cloud) -> None:
+    now = datetime.now(UTC)
+    registry = serving.stores.registry
+    between = now - timedelta(hours=40)
+    check(serving, models=["trips"], window=window(now - timedelta(hours=50), now - timedelta(hours=45)))
+    registry.claim_run("trips", "r-before", now - timedelta(days=9), source="check c-0")
+    registry.claim_run("trips", "r-between", between, source="check c-1")
+    registry.record("trips", between, what="promoted", version=7, who="anna", why="rolled back")
+    found = report(serving, check(serving, models=["trips"]))
+    told = {(mark["at"][:16], mark["what"]) for mark in found["marks"]}
+    assert {(f"{between:%Y-%m-%dT%H:%M}", what) for what in ("retrain", "version 7")} <= told
+    assert len(found["marks"]) == 3

@@ -501,6 +501,17 @@ def test_each_past_window_is_in_one_table_with_its_decision_and_its_performance(
     assert shown.count("4 Jul 2013, 00:00 3") == 1
 
 
+def test_every_version_and_retrain_in_the_time_shown_is_marked() -> None:
+    marks = [
+        {"at": "2013-07-04T03:00:00+00:00", "what": "retrain"},
+        {"at": "2013-07-04T09:00:00+00:00", "what": "version 4"},
+    ]
+    drawn = drift.render(checked("retrain", marks=marks))
+    assert re.findall(r">(retrain|version \d)</text>", drawn) == ["retrain", "version 4", "retrain"]
+    assert "</text>" in drift.render(checked())
+    assert not re.findall(r">(retrain|version \d)</text>", drift.render(checked()))
+
+
 def test_rows_that_were_refused_are_told_by_field_and_problem() -> None:
     shown = read(drift.render(checked(refusals={**refused(["wind"]), "more": 3, "others": {"3": 7}})))
     assert "50 of 250 rows (20%), in 2 requests." in shown

@@ -19,6 +19,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from tidemill.aws.failures import ConditionFailed, translated
@@ -241,9 +242,10 @@ class Registry:
         """Append to the history."""
         self._put(_event(model, now, **facts))
 
-    def events(self, model: str) -> list[Item]:
+    def events(self, model: str, since: str = "") -> list[Item]:
         """The oldest first."""
-        return list(self._query(model, "EVENT#"))
+        newest_first = self._query(model, "EVENT#", newest_first=True)
+        return list(takewhile(lambda item: str(item["sk"]) >= f"EVENT#{since}", newest_first))[::-1]
 
     # DynamoDB
 

@@ -14,7 +14,7 @@ from tidemill.errors import InvalidRequest, NotFound
 from tidemill.flows.captures import Captures
 from tidemill.flows.govern import govern
 from tidemill.flows.labels import read_labels
-from tidemill.flows.performance import TOLD, Version, Watched, look_back, told_of, watch
+from tidemill.flows.performance import TOLD, Version, Watched, look_back, marks, told_of, watch
 from tidemill.flows.window import CapturedWindow, WindowReader
 from tidemill.reports.drift import render
 from tidemill.schema import Schema
@@ -89,6 +89,7 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
         decision = replace(decision, reason=f"{silent}; {decision.reason}")
     decision, governor = govern(request.model, check, decision, spec.retrain, stores.registry, now)
 
+    shown = watched.shown
     report = {
         "model": request.model,
         "check": check,
@@ -104,7 +105,8 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
         "performance": watched.performance.to_json(),
         "estimate": watched.estimate.to_json(),
         "labels": watched.account,
-        "windows": watched.shown,
+        "windows": shown,
+        "marks": marks(request.model, min([start, *(_time(one["start"]) for one in shown)]), end, stores.registry),
         "drift": drift.to_json(),
     }
     return _record(report, decision, drift, watched, recent, stores, now)

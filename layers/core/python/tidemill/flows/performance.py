@@ -19,6 +19,7 @@ from tidemill.stages.estimate import Estimate, estimate
 from tidemill.stages.labels import Joined, join
 from tidemill.stages.metrics import Metric, as_judged, metric
 from tidemill.stages.performance import Measured, Performance, deciding, disjoint, measure
+from tidemill.stages.retrain import past_run
 
 Document = dict[str, Any]
 SPAN = 30
@@ -161,6 +162,17 @@ def watch(
         windows=[_remembered(item) for item in checks],
         measured=now.isoformat(),
     )
+
+
+def marks(model: str, start: datetime, end: datetime, registry: Registry) -> list[Document]:
+    """Every version that began to serve and every retrain that began in this time, whatever window it lies in."""
+    found = [
+        (str(item["at"]), f"version {item['version']}")
+        for item in registry.events(model, since=start.isoformat())
+        if item["what"] == "promoted"
+    ]
+    found += [(run.started.isoformat(), "retrain") for run in map(past_run, registry.runs(model)) if run.retrain]
+    return [{"at": at, "what": what} for at, what in sorted(found) if start <= datetime.fromisoformat(at) <= end]
 
 
 def _apart(checks: Sequence[Item], start: datetime) -> list[Item]:
