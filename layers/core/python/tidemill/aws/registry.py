@@ -9,6 +9,7 @@ pk `MODEL#{m}`   sk `RUN#{id}`             one run, from claim to outcome
                  sk `CHAMPION`             the version that serves
                  sk `JUDGED#{n}`           which rows a version was judged on
                  sk `CHECK#{end}#{id}`     one monitoring check
+                 sk `FAILING`              how its checks fail, as long as they do
                  sk `GOVERNOR`             what the retrain governor remembers
                  sk `EVENT#{time}#{id}`    history, only ever appended to: who, what, why
 
@@ -221,6 +222,12 @@ class Registry:
                 break
             found.append(item)
         return found
+
+    def end_failing(self, model: str) -> None:
+        """A check was made: the next one that fails is news, which the monitoring machine writes down."""
+        item = self._find(_key(model, "FAILING"))
+        if item and item["error"]:
+            self._put({**item, "error": ""})
 
     def governor(self, model: str) -> Item:
         item = self._find(_key(model, "GOVERNOR"))

@@ -183,6 +183,7 @@ def _record(
         value=watched.performance.value,
         **watched.facts(),
     )
+    stores.registry.end_failing(model)
     tell = fresh if decision.about else decision.tell
     unread = _unread_labels(watched, recent)
     said = "; ".join([*([decision.reason] if tell else []), *unread])
