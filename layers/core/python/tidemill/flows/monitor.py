@@ -22,12 +22,24 @@ from tidemill.spec import ModelSpec, parse_spec
 from tidemill.stages.drift import DriftPolicy, DriftReport, detect
 from tidemill.stages.feed import feed_problems, silence
 from tidemill.stages.labels import join
+from tidemill.stages.measures import measures
 from tidemill.stages.news import QUIET, news
 from tidemill.stages.reference import Reference
 from tidemill.stages.refusals import refusals, refused_feed
 from tidemill.stages.retrain import Decision, Findings, evidence, triage, unlearned
 
 Document = dict[str, Any]
+_NEXT = {
+    "quarantine": (
+        "What to do: repair the feed, or upload data of the new form if it is meant to stay so. "
+        "Nothing is learned from this window, and checks go on by themselves"
+    ),
+    "retrain": (
+        "What to do: nothing, a retrain was started. A notice tells whether its version serves; "
+        "`tidemill runs {model}` shows it meanwhile"
+    ),
+}
+"""For whoever is told; the reason of another action says it itself."""
 
 
 def monitor(request: CheckRequest, stores: Stores) -> Checked:
@@ -109,7 +121,9 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
         "marks": marks(request.model, min([start, *(_time(one["start"]) for one in shown)]), end, stores.registry),
         "drift": drift.to_json(),
     }
-    return _record(report, decision, drift, watched, recent, stores, now)
+    checked = _record(report, decision, drift, watched, recent, stores, now)
+    measured = {} if request.window else measures(window.rows, watched.performance, watched.estimate, drift)
+    return replace(checked, measures=measured)
 
 
 def _past(model: str, champion: Champion, check: str, since: datetime, stores: Stores) -> list[Item]:
@@ -187,7 +201,8 @@ def _record(
     tell = fresh if decision.about else decision.tell
     unread = _unread_labels(watched, recent)
     said = "; ".join([*([decision.reason] if tell else []), *unread])
-    notice = f"{said}. Report: {prefix}report.html (tidemill report {model} --check {check})"
+    remedy = f" {_NEXT[decision.action].format(model=model)}." if tell and decision.action in _NEXT else ""
+    notice = f"{said}.{remedy} Report: {prefix}report.html (tidemill report {model} --check {check})"
     return Checked(
         model,
         check,
