@@ -64,6 +64,20 @@ def test_a_window_like_training_is_quiet(serving: Cloud) -> None:
     assert (checked["action"], checked["verdict"], checked["notice"]) == ("quiet", "no_drift", "")
 
 
+def test_each_report_hands_on_the_effects_of_the_windows_before(serving: Cloud) -> None:
+    ends, columns = [], {}
+    for seed in (7, 8, 9):
+        start = datetime.now(UTC)
+        predict(serving, trips(300, seed=seed, start=seed * 10_000))
+        ends.append(datetime.now(UTC).isoformat())
+        checked = check(serving, models=["trips"], window={"start": start.isoformat(), "end": ends[-1]})
+        report = serving.stores.captures.get_json(checked["report"].replace(".html", ".json"))
+        now = {column["name"]: column["tests"][0]["effect"] for column in report["drift"]["columns"]}
+        columns[seed] = round(now["wind"], 4)
+    assert report["effects"]["ends"] == ends
+    assert report["effects"]["columns"]["feature"]["wind"]["ks"] == list(columns.values())
+
+
 def test_what_a_check_measured_is_counted_by_model(serving: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
     frame = trips(800, seed=7, start=50_000)
     predict(serving, frame)

@@ -531,6 +531,25 @@ def test_drifted_columns_come_first_with_effect_and_p() -> None:
     assert "K-S distance 0.4" in shown
 
 
+def test_each_column_has_the_course_of_its_effect_against_its_threshold() -> None:
+    past = {"wind": {"ks": [0.01, None, 0.03, 0.4]}, "carrier": {"levels": [None, None, None, 0.01]}}
+    effects = {"ends": ["1", "2", "3", "4"], "columns": {"feature": past}}
+    html = drift.render(checked(effects=effects))
+    assert html.count("K-S distance in 3 windows") == 1
+    assert "total variation in" not in html
+    assert "The line is the effect in 4 windows, the dashed one its threshold." in read(html)
+    assert "The line is the effect" not in read(drift.render(checked()))
+
+
+def test_the_course_of_an_effect_has_gaps_and_its_threshold_at_its_height() -> None:
+    drawn = str(charts.course([0.0, None, 0.1, 0.2], 0.1, "course"))
+    limit, line = re.findall(r'd="(M[^"]+)"', drawn)
+    heights = [float(place.split()[1]) for place in re.split("[ML]", line)[1:]]
+    assert line.count("M") == 2
+    assert heights[1] == float(re.findall(r"M0 ([\d.]+)H", limit)[0])
+    assert heights[0] > heights[1] > heights[2]
+
+
 @pytest.mark.parametrize("word", HOSTILE)
 def test_hostile_data_is_only_ever_text(word: str) -> None:
     values, kinds = columns([f"{word}1", f"{word}2"])

@@ -14,12 +14,13 @@ from tidemill.errors import InvalidRequest, NotFound
 from tidemill.flows.captures import Captures
 from tidemill.flows.govern import govern
 from tidemill.flows.labels import read_labels
-from tidemill.flows.performance import TOLD, Version, Watched, look_back, marks, told_of, watch
+from tidemill.flows.performance import TOLD, Past, Version, Watched, look_back, marks, told_of, watch
 from tidemill.flows.window import CapturedWindow, WindowReader
 from tidemill.reports.drift import render
 from tidemill.schema import Schema
 from tidemill.spec import ModelSpec, parse_spec
 from tidemill.stages.drift import DriftPolicy, DriftReport, detect
+from tidemill.stages.effects import extended
 from tidemill.stages.feed import feed_problems, silence
 from tidemill.stages.labels import join
 from tidemill.stages.measures import measures
@@ -120,6 +121,7 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
         "windows": shown,
         "marks": marks(request.model, min([start, *(_time(one["start"]) for one in shown)]), end, stores.registry),
         "drift": drift.to_json(),
+        "effects": extended(_effects_before(before, champion, request.model, stores), end.isoformat(), drift.columns),
     }
     checked = _record(report, decision, drift, watched, recent, stores, now)
     measured = {} if request.window else measures(window.rows, watched.performance, watched.estimate, drift)
@@ -130,6 +132,14 @@ def _past(model: str, champion: Champion, check: str, since: datetime, stores: S
     """Earlier checks of this champion, the newest first; a repeated check is not its own past."""
     items = stores.registry.checks(model, since=since.isoformat())
     return [item for item in items if item["version"] == champion.version and item["check"] != check]
+
+
+def _effects_before(before: Past, champion: Champion, model: str, stores: Stores) -> Document | None:
+    """As the report of the newest window before this one has them, which has those of its own before; None where there
+    is no report, or not any more."""
+    newest = next((item for item in before.checks if item["version"] == champion.version), None)
+    report = newest and stores.captures.find_json(f"{check_prefix(model, newest['check'])}report.json")
+    return report.get("effects") if report else None
 
 
 def _window(window: Window | None, spec: ModelSpec, now: datetime) -> tuple[datetime, datetime]:
