@@ -154,7 +154,7 @@ def course(values: Sequence[float | None], threshold: float, title: str) -> Mark
         else (3 + (width - 6) * i / max(1, len(values) - 1), height - 2 - (height - 4) * value / top)
         for i, value in enumerate(values)
     ]
-    runs = [list(run) for there, run in groupby(places, lambda place: place is not None) if there]
+    runs = [[place for place in run if place] for there, run in groupby(places, bool) if there]
     lines = ("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in run) for run in runs)
     limit = height - 2 - (height - 4) * threshold / top
     (x, y) = runs[-1][-1]
