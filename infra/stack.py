@@ -200,8 +200,9 @@ class TidemillStack(Stack):
         grants.call(registry, function["list_models"], "GetItem", "Query")
 
         grants.read(models, function["monitor"], "models/")
-        grants.read(captures, function["monitor"], "predictions/", "refusals/", "labels/")
-        grants.find(captures, function["monitor"], "predictions/", "refusals/", "labels/")
+        grants.read(captures, function["monitor"], "predictions/", "refusals/", "labels/", "drift/")
+        # Reports are deleted after their time, and the next check hands on what the last one knew.
+        grants.learn_of_absence(captures, function["monitor"])
         grants.write(captures, function["monitor"], "drift/")
         grants.call(registry, function["monitor"], "GetItem", "Query")
         grants.call_without(registry, function["monitor"], "PutItem", attributes=(SINCE,))

@@ -5,7 +5,7 @@ from typing import Any
 
 from tidemill.aws.lines import Event, environment
 from tidemill.aws.stores import Stores
-from tidemill.aws.telemetry import count, instrumented
+from tidemill.aws.telemetry import count, instrumented, record
 from tidemill.contracts import CheckRequest
 from tidemill.flows.monitor import monitor
 
@@ -19,4 +19,5 @@ def stores() -> Stores:
 def handler(event: Event, _context: Any) -> dict[str, Any]:
     checked = monitor(CheckRequest.from_event(event), stores())
     count("Checks", 1, model=checked.model, action=checked.action)
+    record(checked.measures, model=checked.model)
     return checked.to_event()

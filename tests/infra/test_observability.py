@@ -6,12 +6,13 @@ import pytest
 
 from infra.app import NO_BUNDLING, ROOT, synthesize
 from infra.config import ENVIRONMENTS
-from infra.observability import COUNTED, ROWS
+from infra.observability import COUNTED, MEASURED, ROWS
 from infra.stages import STAGES
 from tests.infra.conftest import Synthesized
 from tests.infra.template import Template
 from tests.infra.test_storage import refuses_plain_http
 from tidemill.aws.lines import count
+from tidemill.stages.measures import MEASURES
 
 PAID_BY_USE = {
     "AWS::ApiGateway::Account",
@@ -85,10 +86,34 @@ def test_names_of_buckets_and_tables_are_left_to_cloudformation(template: Templa
     assert "TableName" not in template.the("AWS::DynamoDB::Table")
 
 
-def test_errors_of_every_function_alarm(template: Template) -> None:
+def test_errors_alarm_of_functions_of_which_no_machine_tells_and_of_no_others(template: Template) -> None:
+    machines = "".join(map(str, template.of_type("AWS::StepFunctions::StateMachine").values()))
     functions = template.of_type("AWS::Lambda::Function")
-    assert {name for metric, name in alarmed(template) if metric == "Errors"} == set(functions)
     assert len(functions) == len(STAGES)
+    untold = {name for name in functions if name not in machines}
+    assert {name for metric, name in alarmed(template) if metric == "Errors"} == untold
+
+
+def test_a_run_that_was_cut_off_and_not_recorded_alarms(template: Template) -> None:
+    dropped = {name for metric, name in alarmed(template) if metric == "AsyncEventsDropped"}
+    assert any(name.startswith("Notify") for name in dropped)
+
+
+@pytest.mark.parametrize("metric", ["ExecutionsFailed", "ExecutionsTimedOut"])
+def test_a_monitoring_that_fails_at_every_start_rings_once(template: Template, metric: str) -> None:
+    (alarm,) = [
+        one
+        for one in template.of_type("AWS::CloudWatch::Alarm").values()
+        if one.get("MetricName") == metric and "Monitoring" in template.show(one["Dimensions"][0]["Value"])
+    ]
+    assert alarm["Period"] * alarm["EvaluationPeriods"] == 2 * 3_600
+    assert alarm["DatapointsToAlarm"] == 1
+
+
+def test_the_dashboard_draws_what_checks_measure_a_line_a_model(template: Template) -> None:
+    body = template.show(template.the("AWS::CloudWatch::Dashboard")["DashboardBody"])
+    drawn = re.findall(r"SELECT AVG\((\w+)\) [^)]+\) GROUP BY model", body)
+    assert tuple(drawn) == MEASURED == MEASURES
 
 
 def test_failures_of_every_machine_alarm(template: Template) -> None:

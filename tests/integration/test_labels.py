@@ -17,6 +17,7 @@ from tidemill.aws.paths import partition_prefix
 from tidemill.aws.registry import content_of
 from tidemill.contracts import CheckRequest, Window
 from tidemill.errors import NotFound
+from tidemill.flows import labels, performance
 from tidemill.flows.captures import Captures
 from tidemill.flows.monitor import monitor
 
@@ -77,8 +78,21 @@ def test_a_file_that_is_dropped_is_read_as_labels_of_http_are(serving: Cloud) ->
     drop(serving, "november/outcome.csv", outcome(frame[500:700]))
     found = report(serving, check(serving))
     assert (found["performance"]["status"], found["performance"]["labelled"]) == ("fine", 700)
-    files = [(file["name"], file["used"]) for file in found["labels"]["files"]]
-    assert files == [("outcome.csv", 500), ("november/outcome.csv", 200)]
+    files = {(file["name"], file["used"]) for file in found["labels"]["files"]}
+    assert files == {("outcome.csv", 500), ("november/outcome.csv", 200)}
+
+
+def test_files_beyond_the_most_rows_of_all_are_told_and_not_read(
+    serving: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(labels, "MOST_ROWS", 150)
+    frame = trips(300, seed=7, start=50_000)
+    predict(serving, frame)
+    for start in (0, 100, 200):
+        drop(serving, f"{start}.csv", outcome(frame[start : start + 100]))
+    found = report(serving, check(serving))
+    assert found["performance"]["labelled"] == 150
+    assert sum("rows of all files together" in one for one in found["labels"]["problems"]) == 2
 
 
 def test_what_is_wrong_with_a_file_is_told_once_while_it_stays_so(serving: Cloud) -> None:
@@ -90,6 +104,22 @@ def test_what_is_wrong_with_a_file_is_told_once_while_it_stays_so(serving: Cloud
     assert check(serving, models=["trips"])["notice"] == ""
     html = serving.stores.captures.get(first["report"]).decode()
     assert "not &#x27;perhaps&#x27;" in html
+
+
+def test_problems_of_many_files_fit_in_the_record_of_a_check(serving: Cloud) -> None:
+    rows = "".join(f"t{row},{row} {'perhaps' * 28}\n" for row in range(20))
+    for number in range(100):
+        drop(serving, f"{number}.csv", f"id,label\n{rows}".encode())
+    first = check(serving)
+    assert len(report(serving, first)["labels"]["problems"]) == 2_000
+    assert "labels that cannot be used: " in first["notice"]
+    assert "; and 1,997 more" in first["notice"]
+    assert len(first["notice"]) < 1_500
+    (record,) = serving.stores.registry.checks("trips")
+    assert len(json.dumps(record)) < 5_000
+    assert check(serving, models=["trips"])["notice"] == ""
+    drop(serving, "another.csv", b"id,label\nt9,perhaps\n")
+    assert "; and 1,998 more" in check(serving, models=["trips"])["notice"]
 
 
 def test_labels_that_fit_nothing_are_counted(serving: Cloud) -> None:
@@ -302,3 +332,77 @@ def test_of_a_window_that_reaches_into_quarantine_only_the_other_labels_are_new(
     assert check(serving, models=["trips"], window=window(began, later))["action"] == "quarantine"
     found = check(serving, models=["trips"], window=window(ended, later + MINUTE))
     assert "there is nothing new to learn from" in found["reason"]
+
+
+def capture(cloud: Cloud, frame: pd.DataFrame, start: datetime) -> dict[str, str]:
+    """Predictions as if they had been made within an hour from `start` on; that window."""
+    now = datetime.now(UTC)
+    predict(cloud, frame)
+    captures = Captures(cloud.stores.captures)
+    ids = set(frame["trip"])
+    made = [one for one in captures.read("predictions", "trips", now - MINUTE, now + MINUTE) if one["id"] in ids]
+    captures.write("predictions", "trips", "then", [{**one, "time": (start + MINUTE).isoformat()} for one in made])
+    return window(start, start + timedelta(hours=1))
+
+
+def judged(cloud: Cloud, checked: dict[str, Any]) -> int:
+    """How many labels the record of this check has by now."""
+    (item,) = [item for item in cloud.stores.registry.checks("trips") if item["check"] == checked["check"]]
+    labelled: int = item["judged"]["labelled"]
+    return labelled
+
+
+def test_labels_that_are_many_windows_late_measure_their_window_again(cloud: Cloud) -> None:
+    cloud.spec("trips", f'{MONITORED}[monitor]\nwindow = "1 hour"\n')
+    assert cloud.train("trips", "first.csv", csv(trips(3_000)))["status"] == "promoted"
+    frame = trips(150, seed=8, start=50_000)
+    then = check(cloud, models=["trips"], window=capture(cloud, frame, datetime.now(UTC) - timedelta(days=2)))
+    assert judged(cloud, then) == 0
+    label(cloud, frame)
+    shown = report(cloud, check(cloud, models=["trips"]))["windows"]
+    assert judged(cloud, then) == 150
+    assert [one["labelled"] for one in shown] == [150]
+
+
+def test_windows_take_turns_where_more_are_due_than_one_check_measures(
+    serving: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(performance, "MOST_MEASURED", 1)
+    now = datetime.now(UTC)
+    frames = [trips(60, seed=8, start=50_000), trips(60, seed=9, start=60_000)]
+    checks = [
+        check(serving, models=["trips"], window=capture(serving, frame, now - timedelta(hours=hours)))
+        for frame, hours in zip(frames, (9, 6), strict=True)
+    ]
+    for frame in frames:
+        label(serving, frame)
+    after = window(now - timedelta(hours=3), now + timedelta(hours=1))
+    check(serving, models=["trips"], window=after)
+    assert [judged(serving, one) for one in checks] == [60, 0]
+    check(serving, models=["trips"], window=after)
+    assert [judged(serving, one) for one in checks] == [60, 60]
+
+
+def test_a_label_that_came_before_its_prediction_counts(serving: Cloud) -> None:
+    frame = trips(60, seed=8, start=50_000)
+    began = datetime.now(UTC)
+    predict(serving, frame)
+    early = (began - timedelta(minutes=50)).isoformat()
+    known = [{"id": row.trip, "label": row.late, "time": early} for row in frame.itertuples()]
+    Captures(serving.stores.captures).write("labels", "trips", "early", known)
+    checked = check(serving, models=["trips"], window=window(began, datetime.now(UTC) + MINUTE))
+    assert judged(serving, checked) == 60
+
+
+def test_versions_and_retrains_are_marked_whatever_window_they_lie_in(serving: Cloud) -> None:
+    now = datetime.now(UTC)
+    registry = serving.stores.registry
+    between = now - timedelta(hours=40)
+    check(serving, models=["trips"], window=window(now - timedelta(hours=50), now - timedelta(hours=45)))
+    registry.claim_run("trips", "r-before", now - timedelta(days=9), source="check c-0")
+    registry.claim_run("trips", "r-between", between, source="check c-1")
+    registry.record("trips", between, what="promoted", version=7, who="anna", why="rolled back")
+    found = report(serving, check(serving, models=["trips"]))
+    told = {(mark["at"][:16], mark["what"]) for mark in found["marks"]}
+    assert {(f"{between:%Y-%m-%dT%H:%M}", what) for what in ("retrain", "version 7")} <= told
+    assert len(found["marks"]) == 3

@@ -64,6 +64,46 @@ def test_a_window_like_training_is_quiet(serving: Cloud) -> None:
     assert (checked["action"], checked["verdict"], checked["notice"]) == ("quiet", "no_drift", "")
 
 
+def test_each_report_hands_on_the_effects_of_the_windows_before(serving: Cloud) -> None:
+    ends, columns = [], {}
+    for seed in (7, 8, 9):
+        start = datetime.now(UTC)
+        predict(serving, trips(300, seed=seed, start=seed * 10_000))
+        ends.append(datetime.now(UTC).isoformat())
+        checked = check(serving, models=["trips"], window={"start": start.isoformat(), "end": ends[-1]})
+        report = serving.stores.captures.get_json(checked["report"].replace(".html", ".json"))
+        now = {column["name"]: column["tests"][0]["effect"] for column in report["drift"]["columns"]}
+        columns[seed] = round(now["wind"], 4)
+    assert report["effects"]["ends"] == ends
+    assert report["effects"]["columns"]["feature"]["wind"]["ks"] == list(columns.values())
+
+
+def test_what_a_check_measured_is_counted_by_model(serving: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
+    frame = trips(800, seed=7, start=50_000)
+    predict(serving, frame)
+    label(serving, frame[:600])
+    capsys.readouterr()
+    measured = check(serving)["measures"]
+    assert (measured["CheckedPredictions"], measured["LabelCoverage"]) == (800, 0.75)
+    assert (measured["DriftedColumns"], measured["DriftedImportance"]) == (0, 0)
+    assert 0.5 < measured["Performance"] < 1
+    assert 0.5 < measured["EstimatedPerformance"] < 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith('{"_aws"')]
+    counted = {
+        metric["Name"]: line[metric["Name"]]
+        for line in lines
+        for described in line["_aws"]["CloudWatchMetrics"]
+        if described["Dimensions"] == [["model", "service"]] and line["model"] == "trips"
+        for metric in described["Metrics"]
+    }
+    assert counted == {name: [value] for name, value in measured.items()}
+
+
+def test_a_past_window_is_no_measure_of_the_present(serving: Cloud) -> None:
+    window = {"start": "2001-01-01T00:00:00Z", "end": "2001-01-02T00:00:00Z"}
+    assert check(serving, models=["trips"], window=window)["measures"] == {}
+
+
 def test_too_few_rows_are_insufficient_data_and_not_a_verdict(serving: Cloud) -> None:
     predict(serving, trips(40, seed=7, start=50_000))
     checked = check(serving)
@@ -99,6 +139,8 @@ def test_a_performance_drop_retrains_on_the_labelled_captures(serving: Cloud) ->
     checked = check(serving)
     assert checked["action"] == "retrain"
     assert "of what it had learned is lost" in checked["reason"]
+    assert ". What to do: nothing, a retrain was started." in checked["notice"]
+    assert "`tidemill runs trips`" in checked["notice"]
     run = wait_for_retrain(serving)
     manifest = serving.stores.models.get_json(f"models/trips/{run['version']}/manifest.json")
     assert len(manifest["partitions"]) == 2
@@ -135,6 +177,7 @@ def test_a_broken_feed_is_told_and_never_retrained_on(serving: Cloud) -> None:
     checked = check(serving)
     assert checked["action"] == "quarantine"
     assert "distance" in checked["notice"]
+    assert ". What to do: repair the feed, or upload data of the new form" in checked["notice"]
     assert all(not run["source"].startswith("check ") for run in serving.stores.registry.runs("trips"))
 
 

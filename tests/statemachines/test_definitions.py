@@ -10,7 +10,7 @@ import pytest
 from tidemill import errors
 
 FILES = sorted((Path(__file__).parents[2] / "statemachines").glob("*.asl.json"))
-OF_AWS = ("States.", "Lambda.", "StepFunctions.")
+OF_AWS = ("States.", "Lambda.", "StepFunctions.", "DynamoDB.")
 
 
 def states(machine: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -63,3 +63,42 @@ def test_an_order_that_another_has_followed_is_left_alone(dropped: Cloud, monkey
     assert dropped.run("monitoring", {"models": ["trips"]})["status"] == "SUCCEEDED"
     assert registry.governor("trips")["order"] == "c-of-another"
     assert len(sent) == 1
+
+
+def test_a_check_that_fails_is_told_once_while_it_does(dropped: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = notices(monkeypatch)
+    models, key = dropped.stores.models, "models/trips/1/manifest.json"
+    manifest = models.get(key)
+
+    def fails() -> None:
+        models.put(key, b"{}")
+        assert dropped.run("monitoring", {"models": ["trips"]})["status"] == "SUCCEEDED"
+
+    fails()
+    fails()
+    [text] = sent
+    assert text.startswith("The check of model trips failed, and is made again at its next time: ")
+    assert "KeyError" in text
+    models.put(key, manifest)
+    dropped.run("monitoring", {"models": ["trips"]})
+    sent.clear()
+    fails()
+    assert len(sent) == 1
+
+
+def test_another_failure_of_a_check_is_told(dropped: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = notices(monkeypatch)
+    for broken in (b"{}", b"no JSON"):
+        dropped.stores.models.put("models/trips/1/manifest.json", broken)
+        dropped.run("monitoring", {"models": ["trips"]})
+    assert ["KeyError" in sent[0], "JSONDecodeError" in sent[1], len(sent)] == [True, True, 2]
+
+
+def test_a_window_that_is_none_is_the_answer_to_who_asked_and_no_notice(
+    dropped: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = notices(monkeypatch)
+    window = {"start": "2001-01-02T00:00:00Z", "end": "2001-01-01T00:00:00Z"}
+    execution = dropped.run("monitoring", {"models": ["trips"], "window": window})
+    assert "ends before it starts" in execution["output"]
+    assert sent == []

@@ -2,6 +2,7 @@
 
 import json
 import math
+import tracemalloc
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -118,3 +119,14 @@ def test_one_row_and_no_row_can_be_joined() -> None:
     assert join(answered(["k"], [0.2]), {"k": "no"}, CHURN).truth.tolist() == [0.0]
     none = join(Given([], [], np.empty((0, 2))), {"k": "no"}, CHURN)
     assert (none.predictions, none.answers.shape) == (0, (0, 2))
+
+
+def test_a_label_is_kept_in_less_than_four_hundred_bytes() -> None:
+    times = [(NOON - timedelta(seconds=row)).isoformat() for row in range(4)]
+    rows = 20_000
+    tracemalloc.start()
+    found = newest(({**label(f"order-{row:012d}", "yes"), "time": "".join(times[row % 4])} for row in range(rows)), NOW)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(found.by_id) == rows
+    assert peak / rows < 400

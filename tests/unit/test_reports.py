@@ -512,6 +512,17 @@ def test_each_past_window_is_in_one_table_with_its_decision_and_its_performance(
     assert shown.count("4 Jul 2013, 00:00 3") == 1
 
 
+def test_every_version_and_retrain_in_the_time_shown_is_marked() -> None:
+    marks = [
+        {"at": "2013-07-04T03:00:00+00:00", "what": "retrain"},
+        {"at": "2013-07-04T09:00:00+00:00", "what": "version 4"},
+    ]
+    drawn = drift.render(checked("retrain", marks=marks))
+    assert re.findall(r">(retrain|version \d)</text>", drawn) == ["retrain", "version 4", "retrain"]
+    assert "</text>" in drift.render(checked())
+    assert not re.findall(r">(retrain|version \d)</text>", drift.render(checked()))
+
+
 def test_rows_that_were_refused_are_told_by_field_and_problem() -> None:
     shown = read(drift.render(checked(refusals={**refused(["wind"]), "more": 3, "others": {"3": 7}})))
     assert "50 of 250 rows (20%), in 2 requests." in shown
@@ -529,6 +540,25 @@ def test_drifted_columns_come_first_with_effect_and_p() -> None:
     shown = read(drift.render(checked(names=["a", "carrier", "wind"])))
     assert shown.index("wind numeric drifted") < shown.index("carrier categorical")
     assert "K-S distance 0.4" in shown
+
+
+def test_each_column_has_the_course_of_its_effect_against_its_threshold() -> None:
+    past = {"wind": {"ks": [0.01, None, 0.03, 0.4]}, "carrier": {"levels": [None, None, None, 0.01]}}
+    effects = {"ends": ["1", "2", "3", "4"], "columns": {"feature": past}}
+    html = drift.render(checked(effects=effects))
+    assert html.count("K-S distance in 3 windows") == 1
+    assert "total variation in" not in html
+    assert "The line is the effect in 4 windows, the dashed one its threshold." in read(html)
+    assert "The line is the effect" not in read(drift.render(checked()))
+
+
+def test_the_course_of_an_effect_has_gaps_and_its_threshold_at_its_height() -> None:
+    drawn = str(charts.course([0.0, None, 0.1, 0.2], 0.1, "course"))
+    limit, line = re.findall(r'd="(M[^"]+)"', drawn)
+    heights = [float(place.split()[1]) for place in re.split("[ML]", line)[1:]]
+    assert line.count("M") == 2
+    assert heights[1] == float(re.findall(r"M0 ([\d.]+)H", limit)[0])
+    assert heights[0] > heights[1] > heights[2]
 
 
 @pytest.mark.parametrize("word", HOSTILE)

@@ -91,6 +91,15 @@ def test_every_cell_of_the_table(found: Findings, before: tuple[str, ...], actio
     assert (decision.action, decision.tell) == (action, told)
 
 
+def test_a_feed_of_thousands_of_broken_columns_fits_in_a_message_and_a_record() -> None:
+    problems = [FeedProblem(f"column {n}", "absent", f"column {n} is absent{'!' * 1_000}") for n in range(2_000)]
+    decision = triage(replace(findings(FINE, SAME), problems=problems), [], WINDOW, Monitor(), POLICY)
+    assert decision.reason.startswith("the feed looks broken: column 0 is absent!")
+    assert decision.reason.endswith("; and 1,990 problems more")
+    assert len(decision.reason) < 4_000
+    assert list(decision.about) == [f"column {n}" for n in range(100)]
+
+
 def test_an_upload_that_no_version_learned_from_is_something_new() -> None:
     found = replace(findings(DROPPED, SAME, new=False), new_uploads=1)
     assert triage(found, [], WINDOW, Monitor(), POLICY).action == "retrain"

@@ -5,7 +5,7 @@ import gzip
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from tidemill.errors import InvalidSpec, InvalidUpload
@@ -319,7 +319,8 @@ Action = Literal["quiet", "note", "quarantine", "retrain"]
 
 @dataclass(frozen=True)
 class Checked:
-    """What a check decided, for the monitoring machine's Choice and the notice."""
+    """What a check decided, for the monitoring machine's Choice and the notice. `measures` are of the present: a past
+    window has none."""
 
     model: str
     check: str
@@ -328,6 +329,7 @@ class Checked:
     reason: str
     report: str = ""
     notice: str = ""
+    measures: Mapping[str, float] = field(default_factory=dict)
 
     def to_event(self) -> dict[str, Any]:
         return asdict(self)

@@ -9,6 +9,7 @@ pk `MODEL#{m}`   sk `RUN#{id}`             one run, from claim to outcome
                  sk `CHAMPION`             the version that serves
                  sk `JUDGED#{n}`           which rows a version was judged on
                  sk `CHECK#{end}#{id}`     one monitoring check
+                 sk `FAILING`              how its checks fail, as long as they do
                  sk `GOVERNOR`             what the retrain governor remembers
                  sk `EVENT#{time}#{id}`    history, only ever appended to: who, what, why
 
@@ -19,6 +20,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from tidemill.aws.failures import ConditionFailed, translated
@@ -221,6 +223,12 @@ class Registry:
             found.append(item)
         return found
 
+    def end_failing(self, model: str) -> None:
+        """A check was made: the next one that fails is news, which the monitoring machine writes down."""
+        item = self._find(_key(model, "FAILING"))
+        if item and item["error"]:
+            self._put({**item, "error": ""})
+
     def governor(self, model: str) -> Item:
         item = self._find(_key(model, "GOVERNOR"))
         return dict(item["state"]) if item else {}
@@ -241,9 +249,10 @@ class Registry:
         """Append to the history."""
         self._put(_event(model, now, **facts))
 
-    def events(self, model: str) -> list[Item]:
+    def events(self, model: str, since: str = "") -> list[Item]:
         """The oldest first."""
-        return list(self._query(model, "EVENT#"))
+        newest_first = self._query(model, "EVENT#", newest_first=True)
+        return list(takewhile(lambda item: str(item["sk"]) >= f"EVENT#{since}", newest_first))[::-1]
 
     # DynamoDB
 

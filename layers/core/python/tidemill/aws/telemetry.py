@@ -1,6 +1,6 @@
 """What every handler does around its one call: structured logs with the ids of the work, metrics, our errors."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
 
@@ -45,3 +45,9 @@ def count(name: str, value: float = 1, unit: MetricUnit = MetricUnit.Count, **di
     """One number in CloudWatch, by embedded metric format: it costs a log line and no call."""
     with single_metric(name, unit, value, default_dimensions=dimensions or None):
         pass
+
+
+def record(measures: Mapping[str, float], **dimensions: str) -> None:
+    """Numbers of units of their own."""
+    for name, value in measures.items():
+        count(name, value, MetricUnit.NoUnit, **dimensions)

@@ -1,7 +1,7 @@
 """All labels of a model: those that came by HTTP, and those of the files that were dropped under `labels/{model}/`."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import chain
@@ -11,30 +11,42 @@ from tempfile import TemporaryDirectory
 from tidemill.aws.objects import Entry, Objects
 from tidemill.flows.captures import Captures, is_ours
 from tidemill.schema import Schema
-from tidemill.stages.label_file import LabelFile, read_label_file
+from tidemill.stages.captured import Record
+from tidemill.stages.label_file import MOST_ROWS, LabelFile, beyond, read_label_file
 from tidemill.stages.labels import Labels, newest
 
 LARGEST = 200_000_000
-"""Bytes of a file of labels: a check reads it whole, and every check for as long as it is new."""
+"""Bytes of a file of labels: every check reads it, for as long as it is new."""
 _YEAR, _DAY = re.compile("[0-9]{4}"), re.compile("[0-9]{4}/[0-9]{2}/[0-9]{2}")
 
 
 @dataclass(frozen=True)
 class Found:
+    """`files`: the newest first."""
+
     labels: Labels
     files: list[LabelFile]
 
 
 def read_labels(model: str, schema: Schema, start: datetime, now: datetime, objects: Objects) -> Found:
     """Those that came in [start, now), whatever their own time."""
-    with TemporaryDirectory() as folder:
-        files = [
-            _read(entry, model, schema, Path(folder) / "labels", objects)
-            for entry in _dropped(f"labels/{model}/", start, now, objects)
-        ]
+    files: list[LabelFile] = []
+    dropped = sorted(_dropped(f"labels/{model}/", start, now, objects), key=lambda one: one.modified, reverse=True)
     by_http = Captures(objects).read("labels", model, start, now)
-    records = chain(by_http, *(file.records for file in files))
+    records = chain(by_http, _records(dropped, model, schema, objects, files))
     return Found(newest(records, now.astimezone(UTC).isoformat()), files)
+
+
+def _records(
+    entries: Iterable[Entry], model: str, schema: Schema, objects: Objects, files: list[LabelFile]
+) -> Iterator[Record]:
+    """One after the other; `files` gets what became of each."""
+    left = MOST_ROWS
+    with TemporaryDirectory() as folder:
+        for entry in entries:
+            file = yield from _read(entry, model, schema, Path(folder) / "labels", objects, left)
+            files.append(file)
+            left -= file.used
 
 
 def _dropped(prefix: str, start: datetime, now: datetime, objects: Objects) -> Iterator[Entry]:
@@ -54,15 +66,19 @@ def _is_year(folder: str) -> bool:
     return bool(_YEAR.fullmatch(folder))
 
 
-def _read(entry: Entry, model: str, schema: Schema, path: Path, objects: Objects) -> LabelFile:
+def _read(
+    entry: Entry, model: str, schema: Schema, path: Path, objects: Objects, most: int
+) -> Generator[Record, None, LabelFile]:
     name = entry.key.removeprefix(f"labels/{model}/")
     if _is_year(name.partition("/")[0]):
         misplaced = (
             f"it is not read: folders named by a year are for labels that come by HTTP; put it under labels/{model}/"
         )
-        return LabelFile(name, 0, [], [misplaced])
+        return LabelFile(name, problems=[misplaced])
     if entry.size > LARGEST:
         too_large = f"{entry.size:,} bytes are more than the {LARGEST:,} that a check reads: drop it in parts"
-        return LabelFile(name, 0, [], [too_large])
+        return LabelFile(name, problems=[too_large])
+    if not most:
+        return LabelFile(name, problems=[beyond("its rows")])
     objects.download(entry.key, path)
-    return read_label_file(path, name, schema, entry.modified)
+    return (yield from read_label_file(path, name, schema, entry.modified, most))

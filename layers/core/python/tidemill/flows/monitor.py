@@ -14,20 +14,33 @@ from tidemill.errors import InvalidRequest, NotFound
 from tidemill.flows.captures import Captures
 from tidemill.flows.govern import govern
 from tidemill.flows.labels import read_labels
-from tidemill.flows.performance import Past, Version, Watched, look_back, watch
+from tidemill.flows.performance import TOLD, Past, Version, Watched, look_back, marks, told_of, watch
 from tidemill.flows.window import CapturedWindow, WindowReader
 from tidemill.reports.drift import render
 from tidemill.schema import Schema
 from tidemill.spec import ModelSpec, parse_spec
 from tidemill.stages.drift import DriftPolicy, DriftReport, detect
+from tidemill.stages.effects import extended
 from tidemill.stages.feed import feed_problems, silence
 from tidemill.stages.labels import join
+from tidemill.stages.measures import measures
 from tidemill.stages.news import QUIET, news
 from tidemill.stages.reference import Reference
 from tidemill.stages.refusals import refusals, refused_feed
 from tidemill.stages.retrain import Decision, Findings, evidence, triage, unlearned
 
 Document = dict[str, Any]
+_NEXT = {
+    "quarantine": (
+        "What to do: repair the feed, or upload data of the new form if it is meant to stay so. "
+        "Nothing is learned from this window, and checks go on by themselves"
+    ),
+    "retrain": (
+        "What to do: nothing, a retrain was started. A notice tells whether its version serves; "
+        "`tidemill runs {model}` shows it meanwhile"
+    ),
+}
+"""For whoever is told; the reason of another action says it itself."""
 
 
 def monitor(request: CheckRequest, stores: Stores) -> Checked:
@@ -89,6 +102,7 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
         decision = replace(decision, reason=f"{silent}; {decision.reason}")
     decision, governor = govern(request.model, check, decision, spec.retrain, stores.registry, now)
 
+    shown = watched.shown
     report = {
         "model": request.model,
         "check": check,
@@ -104,16 +118,28 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
         "performance": watched.performance.to_json(),
         "estimate": watched.estimate.to_json(),
         "labels": watched.account,
-        "windows": watched.windows,
+        "windows": shown,
+        "marks": marks(request.model, min([start, *(_time(one["start"]) for one in shown)]), end, stores.registry),
         "drift": drift.to_json(),
+        "effects": extended(_effects_before(before, champion, request.model, stores), end.isoformat(), drift.columns),
     }
-    return _record(report, decision, drift, watched, recent, stores, now)
+    checked = _record(report, decision, drift, watched, recent, stores, now)
+    measured = {} if request.window else measures(window.rows, watched.performance, watched.estimate, drift)
+    return replace(checked, measures=measured)
 
 
 def _past(model: str, champion: Champion, check: str, since: datetime, stores: Stores) -> list[Item]:
     """Earlier checks of this champion, the newest first; a repeated check is not its own past."""
     items = stores.registry.checks(model, since=since.isoformat())
     return [item for item in items if item["version"] == champion.version and item["check"] != check]
+
+
+def _effects_before(before: Past, champion: Champion, model: str, stores: Stores) -> Document | None:
+    """As the report of the newest window before this one has them, which has those of its own before; None where there
+    is no report, or not any more."""
+    newest = next((item for item in before.checks if item["version"] == champion.version), None)
+    report = newest and stores.captures.find_json(f"{check_prefix(model, newest['check'])}report.json")
+    return report.get("effects") if report else None
 
 
 def _window(window: Window | None, spec: ModelSpec, now: datetime) -> tuple[datetime, datetime]:
@@ -196,10 +222,12 @@ def _record(
         value=watched.performance.value,
         **watched.facts(),
     )
+    stores.registry.end_failing(model)
     tell = fresh if decision.about else decision.tell
     unread = _unread_labels(watched, recent)
     said = "; ".join([*([decision.reason] if tell else []), *unread])
-    notice = f"{said}. Report: {prefix}report.html (tidemill report {model} --check {check})"
+    remedy = f" {_NEXT[decision.action].format(model=model)}." if tell and decision.action in _NEXT else ""
+    notice = f"{said}.{remedy} Report: {prefix}report.html (tidemill report {model} --check {check})"
     return Checked(
         model,
         check,
@@ -214,10 +242,11 @@ def _record(
 def _unread_labels(watched: Watched, past: Sequence[Item]) -> list[str]:
     """What is wrong with files of labels, for a notice: told once, while it stays the same."""
     problems = watched.account["problems"]
-    if not problems or (past and past[0].get("label_problems") == problems):
+    told = told_of(problems)
+    if not problems or (past and past[0].get("label_digest") == told["label_digest"]):
         return []
-    more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
-    return [f"labels that cannot be used: {'; '.join(problems[:3])}{more}"]
+    more = f"; and {len(problems) - TOLD:,} more" if len(problems) > TOLD else ""
+    return [f"labels that cannot be used: {'; '.join(told['label_problems'])}{more}"]
 
 
 def _check_id(model: str, champion: Champion, start: datetime, end: datetime) -> str:

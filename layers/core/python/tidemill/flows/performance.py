@@ -1,6 +1,7 @@
 """How good a version is, by the labels that came, and by its answers alone for as long as they have not; again for past
 windows whose labels came late."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -19,11 +20,18 @@ from tidemill.stages.labels import Joined, join
 from tidemill.stages.metrics import Metric, as_judged, metric
 from tidemill.stages.performance import Measured, Performance, confidence_of_a_look, deciding, measure
 from tidemill.stages.quarantine import Quarantine
+from tidemill.stages.retrain import past_run
 from tidemill.stages.schedule import disjoint
 
 Document = dict[str, Any]
-MOST_WINDOWS = 30
-"""Past windows that one check measures again, and that its report shows."""
+SPAN = 30
+"""Windows that a check looks back, however long labels may take."""
+MOST_MEASURED, MOST_SHOWN = 30, 30
+"""Past windows that one check measures again; that its report shows of the newest, and again of those with labels."""
+TOLD, LONGEST = 3, 300
+"""Problems of labels that are told beside their number, and the characters of one."""
+EARLY = timedelta(hours=1)
+"""So long before its prediction a label may have come: by another clock, or of a row that was asked for again."""
 _ON_THE_WAY = timedelta(minutes=5)
 """A label has its time before whoever lists the bucket can see it."""
 
@@ -79,8 +87,8 @@ class Version:
 @dataclass(frozen=True)
 class Watched:
     """`performance` is the window's own, `status` and `sentence` what the check is to act on, with so many `labelled`
-    rows of the window that decides; `windows` are past ones of all versions, the newest first, each with what is known
-    of it by now."""
+    rows of the window that decides; `windows` are all past ones that were looked back on, of all versions, the newest
+    first, each with what is known of it by now."""
 
     performance: Performance
     estimate: Estimate
@@ -91,20 +99,27 @@ class Watched:
     windows: list[Document]
     measured: str
 
+    @property
+    def shown(self) -> list[Document]:
+        """Of hundreds of windows of an hour, whose labels may be days behind."""
+        older = [window for window in self.windows[MOST_SHOWN:] if window["labelled"]]
+        return [*self.windows[:MOST_SHOWN], *older[:MOST_SHOWN]]
+
     def facts(self) -> Document:
         """For the check's record."""
         return {
             "judged": self.performance.to_json(),
             "estimate": self.estimate.to_json(),
             "measured": self.measured,
-            "label_problems": self.account["problems"],
+            **told_of(self.account["problems"]),
         }
 
 
 @dataclass(frozen=True)
 class Past:
     """What is known before the window is read: `checks` of past windows, the newest first, those of them that labels
-    may still be `late` for, all labels that came since any of these began, and the time of broken feeds."""
+    may still be `late` for, all labels that came since shortly before any of these began, and the time of broken
+    feeds."""
 
     checks: list[Item]
     late: list[Item]
@@ -112,15 +127,22 @@ class Past:
     quarantine: Quarantine
 
 
+def told_of(problems: Sequence[str]) -> Document:
+    """Problems of labels, as a record of a check has room for them: the digest says whether they are still the same."""
+    digest = hashlib.sha256("\n".join(problems).encode()).hexdigest() if problems else ""
+    return {"label_problems": [one[:LONGEST] for one in problems[:TOLD]], "label_digest": digest}
+
+
 def look_back(version: Version, start: datetime, stores: Stores, now: datetime) -> Past:
     """For a window that begins at `start`."""
     model, monitor = version.model, version.spec.monitor
-    known = stores.registry.checks(model, since=(start - MOST_WINDOWS * monitor.window).isoformat())
-    checks = _shown(known, start)
+    reach = start - max(SPAN * monitor.window, monitor.labels_within)
+    known = stores.registry.checks(model, since=reach.isoformat())
+    checks = _apart(known, start)
     late = [
         item for item in checks if item["version"] == version.number and end_of(item) >= now - monitor.labels_within
     ]
-    since = min([start, *map(_start, late)])
+    since = min([start, *map(_start, late)]) - EARLY
     found = read_labels(model, version.schema, since, now, stores.captures)
     return Past(checks, late, found, Quarantine.of(quarantined(known)))
 
@@ -135,8 +157,8 @@ def watch(
     )
     performance = version.measure(joined)
     matched = set(joined.matched)
-    stale = [item for item in late if _stale(item, found.labels.arrived)]
-    known = {str(item["sk"]): item for item in late} | _again(version, stale, found, matched, reader, registry, now)
+    due = _due(late, found.labels.arrived)
+    known = {str(item["sk"]): item for item in late} | _again(version, due, found, matched, reader, registry, now)
     checks = [known.get(str(item["sk"]), item) for item in past.checks]
     decides = deciding(performance, [_measured(item) for item in checks if str(item["sk"]) in known])
     guess = version.estimate(window.answers)
@@ -148,21 +170,38 @@ def watch(
         status=heard.status,
         sentence=heard.sentence,
         labelled=decides.labelled,
-        account=_account(found, joined, matched if len(stale) == len(late) else None),
+        account=_account(found, joined, matched if len(due) == len(late) else None),
         windows=[_remembered(item) for item in checks],
         measured=now.isoformat(),
     )
 
 
-def _shown(checks: Sequence[Item], start: datetime) -> list[Item]:
+def marks(model: str, start: datetime, end: datetime, registry: Registry) -> list[Document]:
+    """Every version that began to serve and every retrain that began in this time, whatever window it lies in."""
+    found = [
+        (str(item["at"]), f"version {item['version']}")
+        for item in registry.events(model, since=start.isoformat())
+        if item["what"] == "promoted"
+    ]
+    found += [(run.started.isoformat(), "retrain") for run in map(past_run, registry.runs(model)) if run.retrain]
+    return [{"at": at, "what": what} for at, what in sorted(found) if start <= datetime.fromisoformat(at) <= end]
+
+
+def _apart(checks: Sequence[Item], start: datetime) -> list[Item]:
     """Of all versions, windows that are disjoint from this one and from each other."""
-    places = disjoint([window_of(item) for item in checks], start)
-    return [checks[place] for place in places[:MOST_WINDOWS]]
+    return [checks[place] for place in disjoint([window_of(item) for item in checks], start)]
+
+
+def _due(late: Sequence[Item], arrived: str) -> list[Item]:
+    """Whose labels came is known only once a window is read, so they take turns: first what was measured longest ago,
+    and of the same moment the oldest, which labels are the likeliest to have reached."""
+    stale = [item for item in reversed(late) if _stale(item, arrived)]
+    return sorted(stale, key=lambda item: str(item.get("measured") or ""))[:MOST_MEASURED]
 
 
 def _again(
     version: Version,
-    stale: Sequence[Item],
+    due: Sequence[Item],
     found: Found,
     matched: set[str],
     reader: WindowReader,
@@ -171,7 +210,7 @@ def _again(
 ) -> dict[str, Item]:
     """The checks by their keys, each measured anew; `matched` gets the ids whose labels were found in them."""
     known: dict[str, Item] = {}
-    for item in stale:
+    for item in due:
         labelled, unlabelled = reader.read_labelled(*window_of(item), found.labels.by_id)
         joined = join(labelled, found.labels.by_id, version.schema)
         matched |= joined.matched

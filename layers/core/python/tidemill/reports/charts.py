@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import groupby
 from typing import Any
 
 from tidemill.reports.page import NOTHING, Markup, Tone, count, finite, join, name, number, percent, tag, text, unit
@@ -140,6 +141,30 @@ def meter(value: float | None, threshold: float | None, tone: Tone, title: str) 
         tag("path", d=f"M0 1h{at * width:.1f}v6H0z", class_="tone"),
         tag("path", d=f"M{limit * width:.1f} 0v8", class_="mark"),
         class_=tone,
+    )
+
+
+def course(values: Sequence[float | None], threshold: float, title: str) -> Markup:
+    """A value a window, the oldest first, and the threshold that it is held against; gaps where there was none."""
+    width, height = 96, 26
+    top = max([*(value for value in values if value is not None), threshold]) * 1.1 or 1.0
+    places = [
+        None
+        if value is None
+        else (3 + (width - 6) * i / max(1, len(values) - 1), height - 2 - (height - 4) * value / top)
+        for i, value in enumerate(values)
+    ]
+    runs = [[place for place in run if place] for there, run in groupby(places, bool) if there]
+    lines = ("M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in run) for run in runs)
+    limit = height - 2 - (height - 4) * threshold / top
+    (x, y) = runs[-1][-1]
+    return svg(
+        width,
+        height,
+        title,
+        tag("path", d=f"M0 {limit:.1f}H{width}", class_="ideal"),
+        tag("path", d="".join(lines), class_="curve thin"),
+        tag("circle", cx=f"{x:.1f}", cy=f"{y:.1f}", r=2.5, class_="dot"),
     )
 
 

@@ -45,7 +45,7 @@ def render(report: Mapping[str, Any]) -> str:
         performance.without_labels(report),
         performance.over_time(report),
         performance.labels(report),
-        *(_columns(drift, of) for of in _PARTS if drift),
+        *(_columns(drift, of, report.get("effects") or {}) for of in _PARTS if drift),
     ]
     window = f"{moment(report['window']['start'])} to {moment(report['window']['end'])} UTC"
     sub = f"{window}, {count(report['predictions'])} predictions, check {report['check']}"
@@ -125,15 +125,21 @@ def _performance(judged: Mapping[str, Any]) -> Markup:
     return section(f"Performance: {judged['metric']}", numbers, drawn, note=closed(judged["sentence"]))
 
 
-def _columns(drift: Mapping[str, Any], of: str) -> Markup | None:
+def _columns(drift: Mapping[str, Any], of: str, effects: Mapping[str, Any]) -> Markup | None:
     columns = [column for column in drift["columns"] if column["of"] == of]
     if not columns:
         return None
     title, before = _PARTS[of]
     order = {column: place for place, column in enumerate(drift["drifted"])}
     ranked = sorted(columns, key=lambda c: (order.get(c["name"], len(order)), _least(c)))
+    past = effects.get("columns", {}).get(of, {})
     rows = [
-        (_name_and_state(column), _picture(column, before), _tests(column), closed(column["sentence"]))
+        (
+            _name_and_state(column),
+            _picture(column, before),
+            _tests(column, past.get(column["name"], {})),
+            closed(column["sentence"]),
+        )
         for column in ranked
     ]
     known = f"{count(drift['reference_rows'])} {before}" if of == "feature" else before
@@ -141,6 +147,7 @@ def _columns(drift: Mapping[str, Any], of: str) -> Markup | None:
         [
             tag("span", class_="key past"), known,
             tag("span", class_="key calm"), f"{count(drift['rows'])} rows of the window. ", _said(drift, of),
+            _course(len(effects.get("ends", ()))),
         ]
     )  # fmt: skip
     heads = ("Column", "Distributions", "Effect", "Finding")
@@ -163,6 +170,10 @@ def _said(drift: Mapping[str, Any], of: str) -> str:
     return f"{held}; answers, and how columns go together, count as all of it."
 
 
+def _course(windows: int) -> str:
+    return f" The line is the effect in {count(windows)} windows, the dashed one its threshold." if windows > 1 else ""
+
+
 def _least(column: Mapping[str, Any]) -> float:
     return min((test["adjusted_p"] for test in column["tests"]), default=2.0)
 
@@ -179,15 +190,20 @@ def _picture(column: Mapping[str, Any], before: str) -> Markup | None:
     return charts.overlaid(plot["reference"], plot["window"], f"{column['name'][:40]}: {before} and this window")
 
 
-def _tests(column: Mapping[str, Any]) -> Markup:
+def _tests(column: Mapping[str, Any], past: Mapping[str, Any]) -> Markup:
     """Those that found drift, or the one nearest to it."""
     tests = sorted(column["tests"], key=lambda test: (not test["drifted"], test["adjusted_p"]))
-    return join(tag("div", *_test(test)) for i, test in enumerate(tests) if test["drifted"] or not i)
+    shown = [test for i, test in enumerate(tests) if test["drifted"] or not i]
+    return join(tag("div", *_test(test, past.get(test["name"], ()))) for test in shown)
 
 
-def _test(test: Mapping[str, Any]) -> list[object]:
+def _test(test: Mapping[str, Any], past: Sequence[float | None]) -> list[object]:
+    """`past`: its effect in each window, this one the last."""
     label = _EFFECTS.get(test["name"], test["name"])
     p = "< 0.0001" if test["adjusted_p"] < 1e-4 else f"= {number(test['adjusted_p'])}"
     words = f"{label} {number(test['effect'])}, threshold {number(test['threshold'])}"
     tone: Tone = "warn" if test["drifted"] else "calm"
-    return [charts.meter(test["effect"], test["threshold"], tone, words), unit(f"{label} {test['effect']:.2f}, p {p}")]
+    known = sum(effect is not None for effect in past)
+    course = charts.course(past, test["threshold"], f"{label} in {known} windows") if known > 1 else None
+    said = unit(f"{label} {test['effect']:.2f}, p {p}")
+    return [charts.meter(test["effect"], test["threshold"], tone, words), said, course]

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from itertools import pairwise
 from typing import Any
 
 from tidemill.reports import charts
@@ -81,7 +80,7 @@ def over_time(report: Document) -> Markup | None:
     drawn = charts.over_time(
         [_point(window, window) for window in same],
         [_point(window, window["estimate"] or {}) for window in same],
-        _events(windows),
+        _marks(report),
         report["performance"]["baseline"],
         f"{name} by window",
         name,
@@ -149,17 +148,17 @@ def _point(window: Document, numbers: Document) -> tuple[Any, ...]:
 
 
 def _seconds(window: Document) -> float:
-    return datetime.fromisoformat(window["end"]).timestamp()
+    return _moment(window["end"])
 
 
-def _events(windows: Sequence[Document]) -> list[tuple[float, str]]:
-    """When another version answered for the first time, and when a retrain was started."""
-    found = []
-    for window, before in pairwise(windows):
-        if window["version"] != before["version"]:
-            found.append((_seconds(window), f"version {window['version']}"))
-    found += [(_seconds(window), "retrain") for window in windows if window["action"] == "retrain"]
-    return found
+def _moment(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def _marks(report: Document) -> list[tuple[float, str]]:
+    """When another version began to serve, and when a retrain began; the one that this check starts has no run yet."""
+    found = [(_moment(mark["at"]), mark["what"]) for mark in report.get("marks") or ()]
+    return [*found, (_seconds(report["window"]), "retrain")] if report["action"] == "retrain" else found
 
 
 def _record(windows: Sequence[Document]) -> str:

@@ -1,8 +1,8 @@
 """A file of labels as somebody drops it: CSV, Parquet or JSON Lines with an id and a label a row."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Iterator
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,32 +15,62 @@ from tidemill.stages.classes import label_problem
 from tidemill.stages.columns import arrow_type, parse
 from tidemill.stages.tables import Block, Table, open_table
 
+MOST_ROWS = 2_000_000
+"""Of all files that are read together. Each label is kept until all were read, in up to 400 bytes."""
 _SHOWN = 20
+_MOST_KINDS = 1_000
 
 
-@dataclass(frozen=True)
+@dataclass
 class LabelFile:
-    """`records` are what can be used of its `rows`; `problems` say what cannot, each kind once with its count."""
+    """So many of its `rows` were `used`; `problems` say why the others were not, each kind once with its count."""
 
     name: str
-    rows: int
-    records: Sequence[Record]
-    problems: Sequence[str] = ()
+    rows: int = 0
+    used: int = 0
+    problems: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        return {"name": self.name, "rows": self.rows, "used": len(self.records), "problems": list(self.problems)}
+        return asdict(self)
 
 
-def read_label_file(path: Path, name: str, schema: Schema, modified: datetime) -> LabelFile:
+def read_label_file(
+    path: Path, name: str, schema: Schema, modified: datetime, most: int = MOST_ROWS
+) -> Generator[Record, None, LabelFile]:
     """Columns `id` and `label`, or the model's own id and target; a label's time is that of its column `time`, or when
-    the file was last modified."""
+    the file was last modified. Yields the records one by one, `most` of them, and returns what became of the file; one
+    that is damaged on the way has its rows before that used."""
+    file = LabelFile(name)
+    told: Counter[str] = Counter()
     try:
-        return _read(open_table(path, name), schema, modified.astimezone(UTC))
+        for record, problem in _read(open_table(path, name), schema):
+            if not problem and file.used == most:
+                told[beyond(f"its rows from {file.rows + 1:,} on")] = 1
+                break
+            file.rows += 1
+            if not problem:
+                file.used += 1
+                arrived = modified.astimezone(UTC).isoformat()
+                yield {**record, "time": record["time"] or arrived, "arrived": arrived}
+            elif problem in told or len(told) < _MOST_KINDS:
+                told[problem] += 1
+            else:
+                told["something else is wrong"] += 1
     except InvalidUpload as error:
-        return LabelFile(name, 0, [], error.problems)
+        told.update(error.problems)
+    file.problems = [f"{what} ({count:,} rows)" if count > 1 else what for what, count in told.most_common(_SHOWN)]
+    return file
 
 
-def _read(table: Table, schema: Schema, modified: datetime) -> LabelFile:
+def beyond(what: str) -> str:
+    """Why something is not read."""
+    return (
+        f"{what} are not read: {MOST_ROWS:,} rows of all files together are, the newest files first; "
+        "delete files that are not needed, and drop labels of predictions alone"
+    )
+
+
+def _read(table: Table, schema: Schema) -> Iterator[tuple[Record, str | None]]:
     own = schema.of_role("id")
     columns = {
         "id": (("id", own.name) if own else ("id",), Column("id", "categorical", "id")),
@@ -54,19 +84,8 @@ def _read(table: Table, schema: Schema, modified: datetime) -> LabelFile:
             f"{table.name} has no column {' and no column '.join(missing)}: labels have an id and a label"
         )
     found = {what: (str(name), replace(columns[what][1], name=str(name))) for what, name in named.items() if name}
-    records: list[Record] = []
-    told: Counter[str] = Counter()
-    rows = 0
     for block in table.blocks():
-        for record, problem in _rows(table, block, found, schema):
-            rows += 1
-            if problem:
-                told[problem] += 1
-            else:
-                arrived = modified.isoformat()
-                records.append({**record, "time": record["time"] or arrived, "arrived": arrived})
-    problems = [f"{problem} ({count:,} rows)" if count > 1 else problem for problem, count in told.most_common(_SHOWN)]
-    return LabelFile(table.name, rows, records, problems)
+        yield from _rows(table, block, found, schema)
 
 
 def _rows(

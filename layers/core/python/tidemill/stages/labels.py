@@ -34,37 +34,37 @@ class Labels:
     arrived: str = ""
 
 
-@dataclass
-class _Kept:
-    rank: tuple[str, str]
-    label: Any
-    texts: set[str]
-    times: int = 1
-
-
 def newest(records: Iterable[Record], now: str) -> Labels:
     """Of {"id", "label", "time"} and, where it is not its time, "arrived". Times are ISO 8601 in UTC, so that their
     text is in their order."""
-    kept: dict[str, _Kept] = {}
+    labels: dict[str, Any] = {}
+    times: dict[str, str] = {}
+    again, conflicting = set[str](), set[str]()
+    # Millions of labels are of a few classes and often of one time: each text is kept once.
+    texts: dict[str, str] = {}
     unusable = future = 0
-    arrived = ""
+    arrived = last = ""
     for record in records:
         identity, label, time = record.get("id"), record.get("label"), record.get("time")
         if identity is None or not isinstance(time, str) or not _is_label(label):
             unusable += 1
-        elif time > now:
+            continue
+        if time > now:
             future += 1
-        else:
-            arrived = max(arrived, record.get("arrived", time))
-            _keep(kept, str(identity), label, time)
-    return Labels(
-        {identity: one.label for identity, one in kept.items()},
-        repeated=sum(one.times > 1 and len(one.texts) == 1 for one in kept.values()),
-        conflicting=sum(len(one.texts) > 1 for one in kept.values()),
-        unusable=unusable,
-        future=future,
-        arrived=arrived,
-    )
+            continue
+        arrived = max(arrived, record.get("arrived", time))
+        last = last if time == last else time
+        identity = str(identity)
+        if identity in labels:
+            again.add(identity)
+            text, known = _text(label), _text(labels[identity])
+            if text != known:
+                conflicting.add(identity)
+            if (time, text) <= (times[identity], known):
+                continue
+        labels[identity] = texts.setdefault(label, label) if isinstance(label, str) else label
+        times[identity] = last
+    return Labels(labels, len(again - conflicting), len(conflicting), unusable, future, arrived)
 
 
 def _is_label(label: object) -> bool:
@@ -73,18 +73,9 @@ def _is_label(label: object) -> bool:
     return isinstance(label, str | int)
 
 
-def _keep(kept: dict[str, _Kept], identity: str, label: Any, time: str) -> None:
+def _text(label: Any) -> str:
     # 1 and 1.0 are one label.
-    text = json.dumps(float(label) if isinstance(label, int) and not isinstance(label, bool) else label)
-    rank = (time, text)
-    if identity not in kept:
-        kept[identity] = _Kept(rank, label, {text})
-        return
-    one = kept[identity]
-    one.times += 1
-    one.texts.add(text)
-    if rank > one.rank:
-        one.rank, one.label = rank, label
+    return json.dumps(float(label) if isinstance(label, int) and not isinstance(label, bool) else label)
 
 
 @dataclass(frozen=True)

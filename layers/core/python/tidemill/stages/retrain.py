@@ -27,7 +27,11 @@ IMPORTANT = 0.05
 """Share of the model's importance that the drifted columns must hold for their drift to be more than a note."""
 MONTH = timedelta(days=30)
 
+MOST_CAUSES = 100
+"""Of a broken feed that later checks remember one by one: a table may have thousands of columns."""
+
 _MOST_DOUBLINGS = 10
+_TOLD, _LONGEST = 10, 300
 _UNIMPORTANT = "unimportant drift"
 
 
@@ -68,9 +72,7 @@ def triage(
 ) -> Decision:
     """`past`: (start, end, evidence) of earlier checks of this champion, the newest first."""
     if findings.problems:
-        sentences = "; ".join(problem.sentence for problem in findings.problems)
-        causes = [problem.cause for problem in findings.problems]
-        return Decision("quarantine", f"the feed looks broken: {sentences}", tell=True, finding="feed", about=causes)
+        return _quarantine(findings.problems)
     if findings.performance in ("dropped", "estimated_drop"):
         return _learn(findings.performance_sentence, findings, retrain)
     if findings.drift != "drift":
@@ -80,6 +82,16 @@ def triage(
     if findings.weight < IMPORTANT or findings.performance == "fine" or seen < needed:
         return _note(findings, f"seen in {seen} of the last {windows} windows, acted on from {needed}")
     return _learn(f"{findings.drift_sentence}, and it persists", findings, retrain)
+
+
+def _quarantine(problems: "Sequence[FeedProblem]") -> Decision:
+    """The report has every problem; the reason goes into records and messages, which have a largest size."""
+    sentences = [problem.sentence[:_LONGEST] for problem in problems[:_TOLD]]
+    hidden = len(problems) - _TOLD
+    more = [f"and {hidden:,} problems more"] if hidden > 0 else []
+    causes = [problem.cause[:_LONGEST] for problem in problems[:MOST_CAUSES]]
+    reason = f"the feed looks broken: {'; '.join([*sentences, *more])}"
+    return Decision("quarantine", reason, tell=True, finding="feed", about=causes)
 
 
 def _note(findings: Findings, few: str) -> Decision:
