@@ -6,7 +6,6 @@ of its own, in turns; seconds are medians. Then the median peak memory at 1, 2 a
 """
 
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 
+from tests.bench import quiet
 from tidemill.spec import parse_spec
 from tidemill.stages.assemble import assemble
 from tidemill.stages.partition import make_partition
@@ -82,7 +82,7 @@ def run(what: str, path: Path, folder: Path) -> dict[str, float]:
         data = assemble([made.part("only")], made.schema, spec, folder / "index", new=True)
         assert not made.invalid, made.invalid
         facts = {"rows": data.rows, "quarantined": made.account["quarantined"]}
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    peak = quiet.peak() / 1e6
     return {"seconds": time.perf_counter() - begun, "peak": peak, **facts}
 
 

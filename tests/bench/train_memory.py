@@ -9,7 +9,6 @@ largest matrix that a function can train on.
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 from functools import partial
@@ -67,7 +66,7 @@ def run(candidate: str, folder: Path) -> dict[str, Any]:
     document = json.loads((folder / made.prefix / "candidate.json").read_text())
     return {
         "seconds": now() - begun,
-        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak": quiet.peak(),
         "rows": document["rows"],
         "judged": max(trial["rows"] for trial in document["trials"]),
         "score": made.score,
