@@ -20,13 +20,31 @@ Row = TypeVar("Row")
 Made = TypeVar("Made", bound="Simulation")
 
 
-class Simulation:
-    """Spreads trials over the cores, `chunk` of them at a time, and keeps count of claims that fail."""
+class Claims:
+    """Told as they are judged; those that failed are counted."""
+
+    failed = 0
+
+    def claim(self, sentence: str, *broken: str) -> None:
+        self.failed += bool(broken)
+        print(
+            f"{'FAILED' if broken else 'holds'}: {sentence}{'; but ' + ', '.join(broken) if broken else ''}", flush=True
+        )
+
+    def end(self, begun: float) -> int:
+        """The verdict, and the exit code; `begun` by the performance counter."""
+        minutes = (time.perf_counter() - begun) / 60
+        print(f"\n{f'{self.failed} claims FAILED' if self.failed else 'Every claim holds'} ({minutes:.1f} minutes).")
+        return 1 if self.failed else 0
+
+
+class Simulation(Claims):
+    """Spreads trials over the cores, `chunk` of them at a time."""
 
     chunk = 50
 
     def __init__(self, pool: ProcessPoolExecutor, trials: int) -> None:
-        self.pool, self.trials, self.failed = pool, trials, 0
+        self.pool, self.trials = pool, trials
 
     def start(
         self, work: Callable[[Row, int, int], Counts], row: Row, trials: int | None = None
@@ -36,12 +54,6 @@ class Simulation:
         sizes = [min(self.chunk, trials - start) for start in range(0, trials, self.chunk)]
         chunks = [self.pool.submit(work, row, chunk, size) for chunk, size in enumerate(sizes)]
         return lambda: added([chunk.result() for chunk in chunks])
-
-    def claim(self, sentence: str, *broken: str) -> None:
-        self.failed += bool(broken)
-        print(
-            f"{'FAILED' if broken else 'holds'}: {sentence}{'; but ' + ', '.join(broken) if broken else ''}", flush=True
-        )
 
 
 def added(parts: Sequence[Counts]) -> Counts:
@@ -83,6 +95,4 @@ def main(
         bench = kind(pool, options.trials)
         for part in options.parts:
             parts[part](bench)
-    minutes = (time.perf_counter() - begun) / 60
-    print(f"\n{f'{bench.failed} claims FAILED' if bench.failed else 'Every claim holds'} ({minutes:.1f} minutes).")
-    sys.exit(1 if bench.failed else 0)
+    sys.exit(bench.end(begun))
