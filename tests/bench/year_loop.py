@@ -72,7 +72,7 @@ class Loop:
     def answer(self, day: Day) -> list[float]:
         """The probabilities of being late, as the endpoint replied; it captured what it answered."""
         said: list[float] = []
-        for self.now, rows in day.hours():
+        for self.now, rows in day.requests():
             reply = self._endpoint.predict(MODEL, rows, f"q{self.now:%Y%m%d%H}")
             said += [each["probabilities"]["true"] for each in reply["predictions"]]
         return said
