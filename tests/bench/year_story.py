@@ -11,7 +11,7 @@ from tests.bench.year_loop import Checkup
 from tidemill.contracts import Outcome
 from tidemill.stages.feed import silence
 
-_LONGEST = 400
+_LONGEST = 600
 _FEW_WINDOWS = 30
 """That a check looks back on."""
 
@@ -46,7 +46,7 @@ def _entry(checkup: Checkup, silent: str) -> Entry:
     if checkup.outcome:
         return Entry(day, day, f"retrain: {checkup.outcome.status}", f"{checked.reason} → {_ended(checkup.outcome)}")
     if checkup.refused:
-        return Entry(day, day, f"held back{told}", checked.reason)
+        return Entry(day, day, f"held back{told}", checked.reason if told else checkup.refused)
     if checked.action == "quarantine":
         return Entry(day, day, f"quarantine{told}", checked.reason)
     if told:
