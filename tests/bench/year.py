@@ -38,7 +38,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from multiprocessing import get_context
 from pathlib import Path
@@ -196,11 +196,20 @@ class Bench(Claims):
             "held back", "told",
         )  # fmt: skip
         line(*["---"] * 10)
-        for name, since in (("until the change", False), ("since the change", True)):
-            checkups = [each for each in self.year.checkups if (each.day >= self.year.plan.change) == since]
+        facts = (*judged, "estimated_drop", "drift", "quarantine", "refused", "told")
+        for name, days in self._phases().items():
+            checkups = [each for each in self.year.checkups if each.day in days]
             found = Counter(fact for each in checkups for fact in self._facts(each))
-            facts = (*judged, "estimated_drop", "drift", "quarantine", "refused", "told")
             line(name, f"{len(checkups)}", *(f"{found[fact]}" for fact in facts))
+
+    def _phases(self) -> dict[str, list[date]]:
+        plan = self.year.plan
+        planted = [day for day in plan if day in plan.broken]
+        return {
+            "until the change": [day for day in plan if day < plan.change and day not in planted],
+            "of the broken feed": planted,
+            "since the change": [day for day in plan if day >= plan.change],
+        }
 
     def _facts(self, checkup: Checkup) -> list[str]:
         record = self.year.checks[checkup.checked.check]
@@ -264,8 +273,10 @@ def shown(mean: float, low: float, high: float) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="fourteen weeks of fewer flights")
-    begun = perf_counter()
-    bench = Bench(lived(QUICK if parser.parse_args().quick else YEAR))
+    parser.add_argument("--rows", type=int, help="flights a day, on average")
+    options = parser.parse_args()
+    plan, begun = QUICK if options.quick else YEAR, perf_counter()
+    bench = Bench(lived(replace(plan, rows=options.rows or plan.rows)))
     bench.scores()
     bench.checks()
     bench.events()

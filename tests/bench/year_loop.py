@@ -11,17 +11,7 @@ from tests.bench.year_world import DAY, Day
 from tests.cloud import Cloud
 from tidemill.aws.paths import check_prefix
 from tidemill.aws.stores import Stores
-from tidemill.contracts import (
-    Candidate,
-    Checked,
-    CheckRequest,
-    Judged,
-    Outcome,
-    Prepared,
-    Start,
-    TrainRequest,
-    ValidateRequest,
-)
+from tidemill.contracts import Checked, CheckRequest, Outcome, Prepared, Start, TrainRequest, ValidateRequest
 from tidemill.errors import TidemillError
 from tidemill.flows import train, validate
 from tidemill.flows.claim import claim
@@ -37,6 +27,7 @@ CHECKED_AT = time(6, tzinfo=UTC)
 """Of the day after: New York sleeps from 5 to 8, so that a window of a day is one local day's requests."""
 _BEFORE_CHECK = timedelta(minutes=30)
 _SECONDS = 900.0
+"""Of a train function that was just started."""
 
 State = dict[str, Any]
 
@@ -104,7 +95,7 @@ class Loop:
         if prepared.status != "ready":
             return
         state["candidates"] = [self._train(state, prepared, candidate) for candidate in prepared.candidates]
-        judged: Judged = validate.run(ValidateRequest.from_event(state), self.stores)
+        judged = validate.run(ValidateRequest.from_event(state), self.stores)
         state["judged"] = judged.to_event()
         if judged.promote:
             deploy(state, self.stores, now)
@@ -115,7 +106,7 @@ class Loop:
         begun = perf_counter()
 
         def step() -> None:
-            trained: Candidate = train.run(TrainRequest.from_event(branch), self.stores, lambda: _SECONDS)
+            trained = train.run(TrainRequest.from_event(branch), self.stores, lambda: _SECONDS)
             branch["trained"] = replace(trained, seconds=round(perf_counter() - begun, 1)).to_event()
 
         _caught(branch, step)
