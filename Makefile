@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup test static unit integration infra e2e fuzz fuzz-serve bench-prepare bench-train bench-train-memory bench-gate bench-estimate bench-serve bench-explain bench-drift-power bench-drift-speed v2-client demo layers lock upgrade audit nag snapshot sbom clean
+.PHONY: help setup test static unit integration infra e2e fuzz fuzz-serve bench-prepare bench-train bench-train-memory bench-gate bench-estimate bench-serve bench-explain bench-drift-power bench-drift-speed bench-year v2-client demo layers lock upgrade audit nag snapshot sbom clean
 
 help: ## Say what can be made
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -71,6 +71,9 @@ bench-drift-power: setup ## How often a check cries wolf, and what it misses, be
 
 bench-drift-speed: setup ## A check of 1 million captured rows beside Evidently: time and memory (some minutes)
 	@$(BIN)/python -m tests.bench.drift_speed $(ARGS)
+
+bench-year: setup ## A simulated year of the loop beside a monthly schedule and an oracle (ARGS="--quick" is less)
+	@$(BIN)/python -m tests.bench.year $(ARGS)
 
 demo: setup ## The whole loop on real data, on the local cloud
 	@$(BIN)/python -m examples.flights.demo

@@ -22,13 +22,34 @@ Row = TypeVar("Row")
 Made = TypeVar("Made", bound="Simulation")
 
 
-class Simulation:
-    """Spreads trials over the cores, `chunk` of them at a time, and keeps count of claims that fail."""
+class Claims:
+    """Told as they are judged; those that failed are counted."""
+
+    failed = 0
+
+    def claim(self, sentence: str, *broken: str) -> None:
+        self.failed += bool(broken)
+        print(
+            f"{'FAILED' if broken else 'holds'}: {sentence}{'; but ' + ', '.join(broken) if broken else ''}", flush=True
+        )
+
+    def end(self, begun: float) -> int:
+        """The verdict, and the exit code; `begun` by the performance counter."""
+        minutes, cores = (time.perf_counter() - begun) / 60, len(os.sched_getaffinity(0))
+        used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        quiet = sum(each.ru_utime + each.ru_stime for each in used) / 60 / cores
+        took = f"{minutes:.1f} minutes; the processor time is that of {quiet:.1f} on {cores} cores of its own"
+        print(f"\n{f'{self.failed} claims FAILED' if self.failed else 'Every claim holds'} ({took}).")
+        return 1 if self.failed else 0
+
+
+class Simulation(Claims):
+    """Spreads trials over the cores, `chunk` of them at a time."""
 
     chunk = 50
 
     def __init__(self, pool: ProcessPoolExecutor, trials: int) -> None:
-        self.pool, self.trials, self.failed = pool, trials, 0
+        self.pool, self.trials = pool, trials
 
     def start(
         self, work: Callable[[Row, int, int], Counts], row: Row, trials: int | None = None
@@ -38,12 +59,6 @@ class Simulation:
         sizes = [min(self.chunk, trials - start) for start in range(0, trials, self.chunk)]
         chunks = [self.pool.submit(work, row, chunk, size) for chunk, size in enumerate(sizes)]
         return lambda: added([chunk.result() for chunk in chunks])
-
-    def claim(self, sentence: str, *broken: str) -> None:
-        self.failed += bool(broken)
-        print(
-            f"{'FAILED' if broken else 'holds'}: {sentence}{'; but ' + ', '.join(broken) if broken else ''}", flush=True
-        )
 
 
 def added(parts: Sequence[Counts]) -> Counts:
@@ -87,9 +102,4 @@ def main(
         bench = kind(pool, options.trials)
         for part in options.parts:
             parts[part](bench)
-    minutes, cores = (time.perf_counter() - begun) / 60, len(os.sched_getaffinity(0))
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    quiet = sum(each.ru_utime + each.ru_stime for each in used) / 60 / cores
-    took = f"{minutes:.1f} minutes; the processor time is that of {quiet:.1f} on {cores} cores of its own"
-    print(f"\n{f'{bench.failed} claims FAILED' if bench.failed else 'Every claim holds'} ({took}).")
-    sys.exit(1 if bench.failed else 0)
+    sys.exit(bench.end(begun))
