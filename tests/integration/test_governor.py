@@ -67,7 +67,7 @@ def test_of_checks_at_the_same_moment_one_starts_a_retrain(registry: Registry, m
     assert {why for _, why in rulings} == {"", "another check decided at the same moment"}
 
 
-def test_a_thousand_checks_whose_candidates_are_all_rejected_start_three_retrains_and_tell_once(
+def test_a_thousand_checks_whose_candidates_are_all_rejected_start_three_retrains_and_one_a_month_and_tell_once(
     registry: Registry,
 ) -> None:
     started, told = [], []
@@ -79,7 +79,7 @@ def test_a_thousand_checks_whose_candidates_are_all_rejected_start_three_retrain
             carry_out(registry, f"c-{hour}", now)
         elif decision.tell:
             told.append(why)
-    assert started == [0, 48, 144]  # after one and two in vain: two and four days
+    assert started == [0, 48, 144, 864]  # after one and two in vain: two and four days; then a month
     [notice] = told
     assert "the last 3 retrains brought nothing better" in notice
 

@@ -406,3 +406,34 @@ def test_versions_and_retrains_are_marked_whatever_window_they_lie_in(serving: C
     told = {(mark["at"][:16], mark["what"]) for mark in found["marks"]}
     assert {(f"{between:%Y-%m-%dT%H:%M}", what) for what in ("retrain", "version 7")} <= told
     assert len(found["marks"]) == 3
+
+
+def test_what_looked_broken_and_did_no_harm_is_a_broken_feed_no_more(serving: Cloud) -> None:
+    """The model does not go by the distance, and labels show it."""
+    actions = []
+    for seed in (10, 11):
+        began = datetime.now(UTC)
+        frame = trips(600, seed=seed, start=seed * 10_000)
+        predict(serving, frame.assign(distance=frame["distance"] / 1_000))
+        ended = datetime.now(UTC)
+        checked = check(serving, models=["trips"], window=window(began, ended))
+        actions.append(checked["action"])
+        label(serving, frame)
+        check(serving, models=["trips"], window=window(ended, datetime.now(UTC)))  # measures the one before again
+    assert actions == ["quarantine", "note"]
+    [problem] = report(serving, checked)["problems"]
+    assert problem["harmless"]
+    assert problem["sentence"].endswith("as in a window that labels showed fine")
+
+
+def test_what_looked_broken_and_did_harm_stays_a_broken_feed(serving: Cloud) -> None:
+    actions = []
+    for seed in (10, 11):
+        began = datetime.now(UTC)
+        frame = trips(600, seed=seed, start=seed * 10_000)
+        predict(serving, frame.assign(wind=frame["wind"] * 1_000))
+        ended = datetime.now(UTC)
+        actions.append(check(serving, models=["trips"], window=window(began, ended))["action"])
+        label(serving, frame.assign(late=frame["late"].sample(frac=1, random_state=1).to_numpy()))
+        check(serving, models=["trips"], window=window(ended, datetime.now(UTC)))
+    assert actions == ["quarantine", "quarantine"]

@@ -15,7 +15,7 @@ from scipy import special, stats
 from tests.bench.worlds import MIX, Number, World, of_cells
 from tidemill.profile import NumericProfile, Profile, merge, profile, profile_column
 from tidemill.stages.drift import ColumnDrift, Compared, DriftPolicy, DriftReport, detect, importance_of
-from tidemill.stages.feed import FeedProblem, feed_problems, silence
+from tidemill.stages.feed import FeedProblem, feed_problems, known, silence
 from tidemill.stages.special import (
     chi_square_p,
     compare_levels,
@@ -511,3 +511,12 @@ def test_a_silent_window_is_told_beside_what_is_usual() -> None:
     assert silence(0, [1200, 1000, 1400]) == "no predictions came in this window, where 1,200 are usual"
     assert silence(100, [1200, 1000, 1400]).startswith("100 predictions came")
     assert silence(500, [1200, 1000, 1400]) == silence(0, [1200]) == silence(0, [0, 0, 0]) == ""
+
+
+def test_what_was_fine_before_is_no_broken_feed_but_what_was_refused_stays_one() -> None:
+    gone = FeedProblem("gust", "missing", "gust is missing")
+    other, refused = (
+        FeedProblem("wind", "missing", "wind is missing"),
+        FeedProblem("gust", "refused", "60 rows refused"),
+    )
+    assert [problem.broken for problem in known([gone, other, refused], {"gust"})] == [False, True, True]

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from tidemill.stages.estimate import Estimate, _Expected, _newton_steps, estimate, learn
+from tidemill.stages.estimate import Estimate, _Expected, _newton_steps, estimate, learn, surprises
 from tidemill.stages.finish import LEAST, Sigmoid
 from tidemill.stages.metrics import METRICS, Metric, as_judged, dummy_prediction
 
@@ -213,3 +213,11 @@ def test_the_same_window_has_the_same_estimate() -> None:
         return estimated(AUC, rows(500, 1)[1]).to_json()
 
     assert once() == once()
+
+
+def test_an_estimate_surprises_below_all_that_labels_showed_fine() -> None:
+    guess = Estimate("estimated_drop", "roc_auc", 500, "", value=0.62)
+    assert surprises(METRICS["roc_auc"], guess, [])
+    assert surprises(METRICS["roc_auc"], guess, [0.63, 0.7])
+    assert not surprises(METRICS["roc_auc"], guess, [0.7, 0.61])
+    assert not surprises(METRICS["rmse"], guess, [0.7])

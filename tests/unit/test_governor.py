@@ -38,7 +38,8 @@ def run(age: timedelta, status: str = "rejected", *, retrain: bool = True, secon
         ([run(i * 9 * DAY) for i in (1, 2, 3)], "the last 3 retrains brought nothing better"),
         ([run(DAY, "promoted", retrain=False), *[run(i * 9 * DAY) for i in (1, 2, 3)]], ""),
         ([run(40 * DAY), run(160 * DAY), run(280 * DAY)], ""),
-        ([run(i * DAY) for i in (400, 409, 418)], "the last 3 retrains brought nothing better"),
+        ([run(i * DAY) for i in (29, 35, 44)], "the last 3 retrains brought nothing better"),
+        ([run(i * DAY) for i in (31, 35, 44)], ""),
         ([run(2 * DAY, "promoted", seconds=9_999)], ""),
         ([run(2 * DAY, "promoted", seconds=6_000), run(5 * DAY, "promoted", seconds=4_000)], "budget of 10,000"),
         ([run(31 * DAY, "promoted", seconds=10_000)], ""),
@@ -51,11 +52,12 @@ def test_what_the_governor_permits(runs: list[PastRun], why: str) -> None:
     assert why in (refused.why if refused else "")
 
 
-def test_a_breaker_that_is_open_stays_so_until_somebody_resumes() -> None:
-    """Neither time closes it nor one more that a person ordered, in vain."""
+def test_an_open_breaker_lets_one_try_through_a_month_until_somebody_resumes() -> None:
+    """Time does not close it, nor one more that a person ordered, in vain."""
     opened = [run(i * DAY) for i in (400, 409, 418)]
-    for runs in (opened, [run(3 * DAY), *opened]):
-        refused = refusal(Governor(), runs, POLICY, NOW)
+    assert refusal(Governor(), opened, POLICY, NOW) is None
+    for days in (3, 29):
+        refused = refusal(Governor(), [run(days * DAY), *opened], POLICY, NOW)
         assert refused
         assert refused.kind == "breaker"
     assert refusal(Governor(forgiven=(NOW - DAY).isoformat()), [run(3 * DAY), *opened], POLICY, NOW) is None
@@ -70,8 +72,8 @@ def test_a_wait_that_the_governor_itself_asks_for_breaks_no_row(policy: Retrain)
     world = World(policy, lambda _: ("rejected", HOUR / 2))
     for now in hours(24 * 365)[:: 24 * 7]:
         world.check(now)
-    assert len(world.starts) == 3
-    assert "the last 3 retrains brought nothing better" in world.notices[-1]
+    assert all(later - earlier >= 30 * DAY for earlier, later in pairwise(world.starts[2:]))
+    assert sum("the last 3 retrains brought nothing better" in notice for notice in world.notices) == 1
 
 
 def test_a_pause_says_who_why_and_refuses() -> None:
@@ -172,12 +174,12 @@ def test_a_thousand_drifted_checks_in_a_row_start_what_the_budget_allows() -> No
     assert len(world.notices) == 2  # and one notice each time that they are used up
 
 
-def test_a_candidate_that_is_always_rejected_starts_three_runs_ever_further_apart_and_then_one_notice() -> None:
+def test_a_candidate_that_is_always_rejected_starts_three_runs_ever_further_apart_and_then_one_a_month() -> None:
     world = World(POLICY, lambda _: ("rejected", HOUR / 2))
     for now in hours(24 * 365):
         world.check(now)
     apart = [later - earlier for earlier, later in pairwise(world.starts)]
-    assert apart == [2 * DAY, 4 * DAY]
+    assert apart == [2 * DAY, 4 * DAY, *[30 * DAY] * 11]
     assert len(world.notices) == 1
     assert "the last 3 retrains brought nothing better" in world.notices[0]
 
@@ -186,14 +188,15 @@ def test_flapping_drift_starts_no_more_and_tells_no_more() -> None:
     world = World(POLICY, lambda _: ("rejected", HOUR / 2))
     for now in hours(24 * 365)[::2]:
         world.check(now)
-    assert (len(world.starts), len(world.notices)) == (3, 1)
+    assert (len(world.starts), len(world.notices)) == (3 + 11, 1)
 
 
-def test_runs_that_never_end_are_started_three_times_and_never_two_at_once() -> None:
+def test_runs_that_never_end_are_started_three_times_then_one_a_month_and_never_two_at_once() -> None:
     world = World(replace(POLICY, cooldown=timedelta(0), seconds_per_month=36_000), lambda _: ("running", 2 * HOUR))
     for now in hours(24 * 365):
         world.check(now)
-    assert world.starts == [NOW, NOW + 2 * HOUR, NOW + 4 * HOUR]
+    assert world.starts[:4] == [NOW, NOW + 2 * HOUR, NOW + 4 * HOUR, NOW + 4 * HOUR + 30 * DAY]
+    assert len(world.starts) == 3 + 12
     assert len(world.notices) == 1
 
 
@@ -207,10 +210,10 @@ def test_long_trainings_are_stopped_by_the_seconds() -> None:
 
 def test_after_the_breaker_a_promoted_upload_lets_it_start_again() -> None:
     world = World(POLICY, lambda _: ("rejected", HOUR / 2))
-    for now in hours(1_000):
+    for now in hours(800):
         world.check(now)
     assert len(world.starts) == 3
-    later = NOW + 1_000 * HOUR
+    later = NOW + 800 * HOUR
     world.runs.insert(0, PastRun(later, "promoted", retrain=False, finished=later))
     assert world.check(later + DAY).allowed
 
@@ -257,6 +260,6 @@ def _never_two_at_once(world: World) -> None:
 
 def _never_beyond_the_breaker(world: World) -> None:
     in_a_row = 0
-    for place in range(len(world.starts)):
-        assert in_a_row < world.policy.breaker
+    for place, start in enumerate(world.starts):
+        assert in_a_row < world.policy.breaker or start - world.starts[place - 1] >= 30 * DAY
         in_a_row = 0 if world.ends(place)[0] == "promoted" else in_a_row + 1

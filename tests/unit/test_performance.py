@@ -14,7 +14,7 @@ from tidemill.stages.bootstrap import interval
 from tidemill.stages.estimate import learn
 from tidemill.stages.labels import Joined
 from tidemill.stages.metrics import METRICS
-from tidemill.stages.performance import Measured, Performance, confidence_of_a_look, deciding, measure
+from tidemill.stages.performance import Measured, Performance, confidence_of_a_look, deciding, measure, spread
 
 AUC, ACCURACY, RMSE = METRICS["roc_auc"], METRICS["accuracy"], METRICS["rmse"]
 Array = npt.NDArray[np.float64]
@@ -117,8 +117,8 @@ def version(monitor: str) -> Version:
 def test_a_drop_that_one_look_would_call_is_not_called_where_there_are_many() -> None:
     truth, said = answers(500, 1.1, 1)
     joined = Joined(truth, said, 500)
-    assert version('every = "1 day"').measure(joined).status == "dropped"
-    assert version('every = "1 hour"').measure(joined).status == "fine"
+    assert version('every = "1 day"').measure(joined, 0.0).status == "dropped"
+    assert version('every = "1 hour"').measure(joined, 0.0).status == "fine"
 
 
 def test_an_estimated_drop_is_asked_as_surely_as_a_measured_one() -> None:
@@ -218,3 +218,25 @@ def test_a_past_window_that_was_fine_says_nothing_of_this_one() -> None:
 
 def test_a_window_whose_feed_was_broken_decides_nothing() -> None:
     assert deciding(UNLABELLED, [past(1, "dropped", broken=True)]) == UNLABELLED
+
+
+def known(value: float, half: float = 0.05) -> Performance:
+    return Performance("fine", "roc_auc", 100, 100, 50, "", value, value - half, value + half)
+
+
+def test_windows_that_differ_by_more_than_chance_have_a_spread() -> None:
+    values = np.random.default_rng(3).normal(0.7, 0.1, 30)
+    assert spread([known(value) for value in values]) == pytest.approx(0.1, abs=0.03)
+    assert spread([known(value, 0.5) for value in values]) == 0.0
+    assert spread([known(value) for value in values[:4]]) == 0.0
+    nothing = Performance("insufficient_labels", "roc_auc", 9, 0, 50, "")
+    assert spread([nothing] * 30) == 0.0
+
+
+def test_a_drop_within_what_windows_differ_by_anyway_is_none() -> None:
+    truth, said = answers(500, 1.1, 1)
+    joined = Joined(truth, said, 500)
+    daily = version('every = "1 day"')
+    assert daily.measure(joined, 0.0).status == "dropped"
+    found = daily.measure(joined, 0.2)
+    assert (found.status, found.between) == ("fine", 0.2)

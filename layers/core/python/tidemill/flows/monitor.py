@@ -21,13 +21,13 @@ from tidemill.schema import Schema
 from tidemill.spec import ModelSpec, parse_spec
 from tidemill.stages.drift import DriftPolicy, DriftReport, detect
 from tidemill.stages.effects import extended
-from tidemill.stages.feed import feed_problems, silence
+from tidemill.stages.feed import feed_problems, known, silence
 from tidemill.stages.labels import join
 from tidemill.stages.measures import measures
 from tidemill.stages.news import QUIET, news
 from tidemill.stages.reference import Reference
 from tidemill.stages.refusals import refusals, refused_feed
-from tidemill.stages.retrain import Decision, Findings, evidence, triage, unlearned
+from tidemill.stages.retrain import MOST_CAUSES, Decision, Findings, evidence, triage, unlearned
 
 Document = dict[str, Any]
 _NEXT = {
@@ -73,10 +73,8 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
     drift = detect(window.compared, policy, evaluation["importance"])
     enough = window.rows >= spec.monitor.min_rows
     unheard = refused_feed(refused, window.rows, spec.monitor.min_rows)
-    problems = [
-        *([unheard] if unheard else []),
-        *(feed_problems(reference.features, window.features) if enough else []),
-    ]
+    found = feed_problems(reference.features, window.features) if enough else []
+    problems = known([*([unheard] if unheard else []), *found], before.harmless)
     watched = watch(version, window, before, reader, stores.registry, now)
     check = _check_id(request.model, champion, start, end)
     reach = start - spec.monitor.patience[1] * (end - start)
@@ -218,6 +216,7 @@ def _record(
         reason=decision.reason,
         finding=decision.finding,
         heard=heard,
+        causes=[one["column"] for one in report["problems"][:MOST_CAUSES] if one["kind"] != "refused"],
         performance=watched.performance.status,
         value=watched.performance.value,
         **watched.facts(),

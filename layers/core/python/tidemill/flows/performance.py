@@ -15,10 +15,10 @@ from tidemill.flows.labels import Found, read_labels
 from tidemill.flows.window import Array, CapturedWindow, WindowReader
 from tidemill.schema import Schema
 from tidemill.spec import ModelSpec
-from tidemill.stages.estimate import Estimate, estimate
+from tidemill.stages.estimate import Estimate, estimate, surprises
 from tidemill.stages.labels import Joined, join
 from tidemill.stages.metrics import Metric, as_judged, metric
-from tidemill.stages.performance import Measured, Performance, confidence_of_a_look, deciding, measure
+from tidemill.stages.performance import Measured, Performance, confidence_of_a_look, deciding, measure, spread
 from tidemill.stages.quarantine import Quarantine
 from tidemill.stages.retrain import past_run
 from tidemill.stages.schedule import disjoint
@@ -60,7 +60,7 @@ class Version:
     def confidence(self) -> float:
         return confidence_of_a_look(self.spec.monitor.every, self.spec.monitor.window)
 
-    def measure(self, joined: Joined) -> Performance:
+    def measure(self, joined: Joined, between: float) -> Performance:
         return measure(
             self.metric,
             joined.truth,
@@ -70,6 +70,7 @@ class Version:
             baseline=self.evaluation["candidate"]["interval"],
             dummy=self.evaluation["candidate"]["dummy"],
             confidence=self.confidence,
+            between=between,
         )
 
     def estimate(self, answers: Array) -> Estimate:
@@ -118,13 +119,14 @@ class Watched:
 @dataclass(frozen=True)
 class Past:
     """What is known before the window is read: `checks` of past windows, the newest first, those of them that labels
-    may still be `late` for, all labels that came since shortly before any of these began, and the time of broken
-    feeds."""
+    may still be `late` for, all labels that came since shortly before any of these began, the time of broken feeds, and
+    the columns that looked broken in windows of this version that labels showed fine, which is `harmless`."""
 
     checks: list[Item]
     late: list[Item]
     found: Found
     quarantine: Quarantine
+    harmless: set[str]
 
 
 def told_of(problems: Sequence[str]) -> Document:
@@ -144,7 +146,9 @@ def look_back(version: Version, start: datetime, stores: Stores, now: datetime) 
     ]
     since = min([start, *map(_start, late)]) - EARLY
     found = read_labels(model, version.schema, since, now, stores.captures)
-    return Past(checks, late, found, Quarantine.of(quarantined(known)))
+    fine = [item for item in _of(version, known) if item.get("performance") == "fine"]
+    harmless = {str(column) for item in fine for column in item.get("causes", ())}
+    return Past(checks, late, found, Quarantine.of(quarantined(known)), harmless)
 
 
 def watch(
@@ -155,15 +159,19 @@ def watch(
     joined = _with_unlabelled(
         join(window.labelled, found.labels.by_id, version.schema), window.rows - len(window.labelled.ids)
     )
-    performance = version.measure(joined)
+    between = spread([one.performance for one in map(_measured, _of(version, past.checks)) if not one.broken])
+    performance = version.measure(joined, between)
     matched = set(joined.matched)
     due = _due(late, found.labels.arrived)
-    known = {str(item["sk"]): item for item in late} | _again(version, due, found, matched, reader, registry, now)
+    known = {str(item["sk"]): item for item in late} | _again(
+        version, due, found, matched, between, reader, registry, now
+    )
     checks = [known.get(str(item["sk"]), item) for item in past.checks]
     decides = deciding(performance, [_measured(item) for item in checks if str(item["sk"]) in known])
     guess = version.estimate(window.answers)
-    unjudged = decides.status == "insufficient_labels"
-    heard: Performance | Estimate = guess if unjudged and guess.status == "estimated_drop" else decides
+    unjudged = decides.status == "insufficient_labels" and guess.status == "estimated_drop"
+    news = unjudged and surprises(version.metric, guess, _fine(_of(version, checks)))
+    heard: Performance | Estimate = guess if news else decides
     return Watched(
         performance=performance,
         estimate=guess,
@@ -187,6 +195,16 @@ def marks(model: str, start: datetime, end: datetime, registry: Registry) -> lis
     return [{"at": at, "what": what} for at, what in sorted(found) if start <= datetime.fromisoformat(at) <= end]
 
 
+def _of(version: Version, checks: Sequence[Item]) -> list[Item]:
+    return [item for item in checks if item["version"] == version.number]
+
+
+def _fine(checks: Sequence[Item]) -> list[float]:
+    """What was estimated of windows that labels then showed fine."""
+    guesses = [(item.get("estimate") or {}).get("value") for item in checks if item.get("performance") == "fine"]
+    return [float(guess) for guess in guesses if guess is not None]
+
+
 def _apart(checks: Sequence[Item], start: datetime) -> list[Item]:
     """Of all versions, windows that are disjoint from this one and from each other."""
     return [checks[place] for place in disjoint([window_of(item) for item in checks], start)]
@@ -204,6 +222,7 @@ def _again(
     due: Sequence[Item],
     found: Found,
     matched: set[str],
+    between: float,
     reader: WindowReader,
     registry: Registry,
     now: datetime,
@@ -214,7 +233,7 @@ def _again(
         labelled, unlabelled = reader.read_labelled(*window_of(item), found.labels.by_id)
         joined = join(labelled, found.labels.by_id, version.schema)
         matched |= joined.matched
-        again = version.measure(_with_unlabelled(joined, unlabelled))
+        again = version.measure(_with_unlabelled(joined, unlabelled), between)
         facts = {
             "judged": again.to_json(),
             "performance": again.status,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from statistics import NormalDist
@@ -239,6 +239,12 @@ class _Numbers(_Draws):
 
 def _redrawn(rows: int, rng: np.random.Generator) -> Array:
     return np.bincount(rng.integers(0, rows, rows), minlength=rows).astype(np.float64)
+
+
+def surprises(metric: Metric, guess: Estimate, fine: Sequence[float]) -> bool:
+    """Whether so low an estimate is news. A window may have less to tell apart than the evaluation's rows, so that what
+    looks like a drop was seen before in windows that labels then showed `fine`: those say what is usual."""
+    return guess.value is not None and all(metric.gain(guess.value) < metric.gain(value) for value in fine)
 
 
 def estimate(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,16 +27,17 @@ _FIT = 0.25
 
 @dataclass(frozen=True, slots=True)
 class FeedProblem:
-    """`kind`: refused, absent, missing, scale, unit, range, unknown_categories or constant."""
+    """`kind`: refused, absent, missing, scale, unit, range, unknown_categories or constant. `harmless`: see `known`."""
 
     column: str
     kind: str
     sentence: str
+    harmless: bool = False
 
     @property
     def broken(self) -> bool:
         """A constant column alone is no proof: the weekday is one in every window of a day."""
-        return self.kind != "constant"
+        return self.kind != "constant" and not self.harmless
 
     @property
     def cause(self) -> str:
@@ -54,6 +55,18 @@ def feed_problems(reference: Profile, window: Window, *, min_rows: int = 50) -> 
     with np.errstate(all="ignore"):
         found = (_feed(name, ref, window, min_rows) for name, ref in reference.columns.items())
         return [problem for problem in found if problem is not None]
+
+
+def known(problems: Sequence[FeedProblem], fine: Collection[str]) -> list[FeedProblem]:
+    """`fine`: causes in past windows in which labels showed the model as good as ever. A window of a day is no draw of
+    the year: in one there are no gusts, in another a dew point near zero. What did no harm then is no broken feed now;
+    of what was refused, answers tell nothing."""
+    return [
+        replace(problem, harmless=True, sentence=f"{problem.sentence}, as in a window that labels showed fine")
+        if problem.kind != "refused" and problem.cause in fine
+        else problem
+        for problem in problems
+    ]
 
 
 def silence(rows: int, usual: Sequence[int], refused: int = 0) -> str:

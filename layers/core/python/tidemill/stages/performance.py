@@ -18,13 +18,18 @@ CONFIDENCE = 0.995
 """One-sided, over all looks that a window's time gets: a drop by chance must stay rare."""
 FLOOR = 0.05
 """The share of what the champion earned over a model without features that must be lost to matter."""
+FEW_WINDOWS = 5
+"""Of fewer nothing is known of how windows differ."""
+_LIMITS = 2 * NormalDist().inv_cdf(0.975)
+"""Standard errors from one limit of an interval to the other."""
 
 Array = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Performance:
-    """`status` is a value: without enough labels nothing is said about the model. `loss` is a share, see `FLOOR`."""
+    """`status` is a value: without enough labels nothing is said about the model. `loss` is a share, see `FLOOR`;
+    `between` what windows differ by, see `spread`."""
 
     status: Literal["insufficient_labels", "fine", "dropped"]
     metric: str
@@ -37,6 +42,7 @@ class Performance:
     high: float | None = None
     baseline: float | None = None
     loss: float | None = None
+    between: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -52,14 +58,16 @@ def measure(
     baseline: Mapping[str, Any],
     dummy: float,
     confidence: float = CONFIDENCE,
+    between: float = 0.0,
 ) -> Performance:
     """`baseline` is the evaluation's interval of the champion, with its standard error; `dummy` its score without
-    features; `confidence` that of this one look.
+    features; `confidence` that of this one look; `between` see `spread`.
 
     What a model earns is its gain over a model without features on the same rows: `dummy` for the evaluation, this
     window's own class shares or mean for the window. The loss is the smaller of the metric's own and of the
-    earnings'. It counts when z = loss / sqrt(both variances) is beyond the one-sided `confidence` and it is at least
-    `FLOOR` of what the model had earned. Both samples' errors count: the evaluation is an estimate too.
+    earnings'. It counts when z = loss / sqrt(all variances) is beyond the one-sided `confidence` and it is at least
+    `FLOOR` of what the model had earned. Both samples' errors count, the evaluation being an estimate too, and what
+    windows differ by anyway.
     """
     labelled = len(truth)
 
@@ -69,7 +77,7 @@ def measure(
     if labelled < needed:
         return unsaid(f"{labelled:,} of {predictions:,} predictions have labels, and {needed:,} are needed to judge")
     now = interval(metric, truth, prediction, seed=SEED)
-    error = math.hypot(now.standard_error, or_nan(baseline["standard_error"]))
+    error = math.hypot(now.standard_error, or_nan(baseline["standard_error"]), between)
     earned = metric.gain(or_nan(baseline["value"])) - metric.gain(dummy)
     dummies = (
         dummy_prediction("binary", truth, labelled, prediction.shape[1])
@@ -95,7 +103,23 @@ def measure(
         now.high,
         baseline["value"],
         loss / earned,
+        between,
     )
+
+
+def spread(past: Sequence[Performance]) -> float:
+    """Standard deviation of the metric between windows, beyond what their own errors explain (a random effect by
+    moments: DerSimonian & Laird 1986): the rows of a day share its weather, of which an interval of independent rows
+    knows nothing. 0 for fewer than `FEW_WINDOWS`."""
+    known = [
+        (one.value, (one.high - one.low) / _LIMITS)
+        for one in past
+        if one.value is not None and one.low is not None and one.high is not None
+    ]
+    if len(known) < FEW_WINDOWS:
+        return 0.0
+    values, errors = np.array(known).T
+    return math.sqrt(max(0.0, float(values.var(ddof=1) - np.mean(errors**2))))
 
 
 def lost(metric: Metric, before: float, dummy: float, now: float, without: float) -> float:

@@ -173,6 +173,10 @@ class Refusal:
     why: str
 
     @property
+    def opened(self) -> bool:
+        return self.kind == "breaker"
+
+    @property
     def news(self) -> bool:
         return self.kind not in ("under_way", "cooldown")
 
@@ -197,8 +201,9 @@ def rule(governor: Governor, runs: Sequence[PastRun], check: str, policy: Retrai
         return Ruling(True, replace(governor, order=check, ordered=now.isoformat()))
     if not refused.news:
         return Ruling(False, governor, refused.why)
-    last = next((run.started.isoformat() for run in runs if run.retrain), "")
-    told = f"{refused.kind} {governor.paused or last}"
+    # While a breaker is open, a try in vain is no news.
+    since = [run.started.isoformat() for run in runs if (run.status == "promoted" if refused.opened else run.retrain)]
+    told = f"{refused.kind} {governor.paused or (since or [''])[0]}{governor.forgiven if refused.opened else ''}"
     again = governor.told == told and governor.told_by != check
     heard = governor if again else replace(governor, told=told, told_by=check)
     return Ruling(False, heard, refused.why, tell=not again)
@@ -206,19 +211,20 @@ def rule(governor: Governor, runs: Sequence[PastRun], check: str, policy: Retrai
 
 def refusal(governor: Governor, runs: Sequence[PastRun], policy: Retrain, now: datetime) -> Refusal | None:
     """One at a time, not while paused, breaker, cooldown doubled for each retrain in a row that was in vain, and the
-    month's budget: a retrain starts while less than that was used."""
+    month's budget: a retrain starts while less than that was used. An open breaker lets one try through a month, since
+    the world may have changed where nobody was looking."""
     if any(run.under_way(now) for run in runs):
         return Refusal("under_way", "a run of this model is under way")
     if governor.paused:
         return Refusal("paused", f"retrains are paused ({governor.paused})")
     in_a_row = in_vain_in_a_row(governor, runs, policy, now)
-    if in_a_row >= policy.breaker:
+    retrains = [run for run in runs if run.retrain]
+    if in_a_row >= policy.breaker and now - retrains[0].started < MONTH:
         return Refusal(
             "breaker",
-            f"the last {in_a_row} retrains brought nothing better: no more are started until a run is promoted, or "
-            "somebody says `tidemill governor MODEL --resume`",
+            f"the last {in_a_row} retrains brought nothing better: one more is tried a month after the last, or once a "
+            "run is promoted, or somebody says `tidemill governor MODEL --resume`",
         )
-    retrains = [run for run in runs if run.retrain]
     wait = _wait(in_a_row, policy)
     if retrains and (passed := now - retrains[0].started) < wait:
         return Refusal("cooldown", f"the last retrain began {_ago(passed)} ago, and {_ago(wait)} must lie between")
@@ -240,7 +246,7 @@ def in_vain_in_a_row(governor: Governor, runs: Sequence[PastRun], policy: Retrai
     """Since the last promotion and what was forgiven.
 
     More than a month in which another could have begun, and none did, breaks a row: what lies on either side of it is
-    no one trouble. A row that has opened the breaker stays one.
+    no one trouble. A row that has opened the breaker stays one, and grows by each try in vain.
     """
     forgiven = datetime.fromisoformat(governor.forgiven) if governor.forgiven else None
 
@@ -261,12 +267,13 @@ def in_vain_in_a_row(governor: Governor, runs: Sequence[PastRun], policy: Retrai
 def _free(runs: Sequence[PastRun], in_a_row: int, policy: Retrain) -> datetime:
     """When cooldown and budget let another begin after these, at the latest."""
     begun = runs[0].started
-    free = begun + _wait(in_a_row, policy)
+    ended = runs[0].finished or begun + LONGEST_RUN
+    free = max(begun + _wait(in_a_row, policy), ended)
     return begun + MONTH if _beyond_budget(*used(runs, free), policy) else free
 
 
 def _wait(in_a_row: int, policy: Retrain) -> timedelta:
-    return policy.cooldown * (1 << min(in_a_row, _MOST_DOUBLINGS))
+    return min(policy.cooldown * (1 << min(in_a_row, _MOST_DOUBLINGS)), max(policy.cooldown, MONTH))
 
 
 def used(runs: Sequence[PastRun], now: datetime) -> tuple[int, float]:
