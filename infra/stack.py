@@ -201,6 +201,7 @@ class TidemillStack(Stack):
 
         grants.read(models, function["monitor"], "models/")
         grants.read(captures, function["monitor"], "predictions/", "refusals/", "labels/", "drift/")
+        grants.find(captures, function["monitor"], "predictions/", "refusals/", "labels/")
         # Reports are deleted after their time, and the next check hands on what the last one knew.
         grants.learn_of_absence(captures, function["monitor"])
         grants.write(captures, function["monitor"], "drift/")

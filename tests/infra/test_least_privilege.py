@@ -7,6 +7,7 @@ import fnmatch
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import patch
 
@@ -117,6 +118,10 @@ def loop(cloud: Cloud) -> None:
     predict(cloud, frame)
     assert cloud.http("POST", "/models/trips/predict", {"rows": [{}]})[0] == 400
     label(cloud, frame)
+    begun = datetime.now(UTC) - timedelta(days=3)
+    past = {"start": begun.isoformat(), "end": (begun + timedelta(days=1)).isoformat()}
+    report = check(cloud, models=["trips"], window=past)["report"].replace(".html", ".json")
+    boto3.client("s3").delete_object(Bucket="captures", Key=report)
     assert check(cloud)["action"] == "retrain"
     wait_for_retrain(cloud)
     cloud.spec("few", FEW)

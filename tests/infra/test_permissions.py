@@ -109,6 +109,7 @@ MAY: dict[str, set[str]] = {
         "s3:GetObject CaptureBucket/refusals/*",
         "s3:GetObject CaptureBucket/labels/*",
         "s3:GetObject CaptureBucket/drift/*",
+        "s3:ListBucket CaptureBucket only predictions/* refusals/* labels/*",
         "s3:ListBucket CaptureBucket",
         "dynamodb:PutItem RegistryTable without since",
     },
