@@ -66,7 +66,7 @@ bench-train: setup ## Train against scikit-learn and FLAML on public tables (ARG
 bench-train-memory: setup ## Peak memory and time of training at 1 and 3 million rows
 	@$(BIN)/python -m tests.bench.train_memory $(ARGS)
 
-bench-drift-power: setup ## How often a check cries wolf, and what it misses, beside Evidently (ARGS="--trials 100" is quick)
+bench-drift-power: setup ## How often a check cries wolf, and what it misses, beside Evidently (a quarter of an hour; ARGS="--trials 100" is quick)
 	@$(BIN)/python -m tests.bench.drift_power $(ARGS)
 
 bench-drift-speed: setup ## A check of 1 million captured rows beside Evidently: time and memory (some minutes)
