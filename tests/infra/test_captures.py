@@ -48,7 +48,7 @@ def test_a_batch_that_is_given_up_alarms(template: Template) -> None:
         for alarm in template.of_type("AWS::CloudWatch::Alarm").values()
         if alarm.get("MetricName") == "AsyncEventsDropped"
     ]
-    assert [template.show(alarm["Dimensions"][0]["Value"]) for alarm in dropped] == [id_of(template, "capture")]
+    assert id_of(template, "capture") in [template.show(alarm["Dimensions"][0]["Value"]) for alarm in dropped]
 
 
 def test_where_captures_are_stored_by_infer_nothing_is_subscribed_and_it_may_store_them(tmp_path: Path) -> None:

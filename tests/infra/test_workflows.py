@@ -11,6 +11,7 @@ from tests.infra.test_storage import refuses_plain_http
 from tidemill import errors
 
 OF_AWS = {
+    "DynamoDB.ConditionalCheckFailedException",
     "States.ALL",
     "States.Timeout",
     "Lambda.AWSLambdaException",
