@@ -27,6 +27,7 @@ def candidate(cloud: Cloud, rows: int, name: str, *, start: int = 0, spec: str =
     """candidate.json of a run on an upload."""
     cloud.spec("trips", spec)
     run = cloud.train("trips", name, csv(trips(rows, seed=start, start=start)))
+    assert run["status"] in ("promoted", "rejected"), run["reasons"]
     document: dict[str, Any] = cloud.stores.models.get_json(f"candidates/trips/{run['run']}/linear/candidate.json")
     return document
 
