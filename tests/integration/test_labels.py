@@ -437,3 +437,44 @@ def test_what_looked_broken_and_did_harm_stays_a_broken_feed(serving: Cloud) -> 
         label(serving, frame.assign(late=frame["late"].sample(frac=1, random_state=1).to_numpy()))
         check(serving, models=["trips"], window=window(ended, datetime.now(UTC)))
     assert actions == ["quarantine", "quarantine"]
+
+
+def windows(cloud: Cloud, frames: list[pd.DataFrame], labelled: int) -> list[dict[str, Any]]:
+    """A check of each frame's window, one behind the other, after the labels of the first `labelled` of them."""
+    checks = []
+    ended = datetime.now(UTC)
+    for place, frame in enumerate(frames):
+        began = ended
+        predict(cloud, frame)
+        if place < labelled:
+            label(cloud, frame)
+        ended = datetime.now(UTC)
+        checks.append(check(cloud, models=["trips"], window=window(began, ended)))
+    return checks
+
+
+def test_a_loss_that_no_window_shows_by_itself_is_found_over_several(serving: Cloud) -> None:
+    def fifth_turned(seed: int) -> pd.DataFrame:
+        frame = trips(160, seed=seed, start=seed * 10_000)
+        other = frame["late"].map({"yes": "no", "no": "yes"})
+        return frame.assign(late=frame["late"].where(frame.index % 5 > 0, other))
+
+    checks = windows(serving, [fifth_turned(seed) for seed in (21, 22)], labelled=2)
+    found = [report(serving, one) for one in checks]
+    assert [one["performance"]["status"] for one in found] == ["fine", "fine"]
+    together = found[-1]["together"]
+    assert (together["windows"], together["labelled"], together["status"]) == (2, 320, "dropped")
+    assert found[0]["together"] is None
+    assert checks[-1]["action"] == "retrain"
+    assert checks[-1]["reason"].startswith("over the 2 newest windows with labels, ")
+    html = serving.stores.captures.get(checks[-1]["report"]).decode()
+    assert "The 2 newest with labels" in html
+    wait_for_retrain(serving)
+
+
+@pytest.mark.parametrize(("labelled", "said"), [(1, "as in past windows, which labels showed fine"), (0, "persists")])
+def test_drift_that_labels_showed_fine_before_is_a_note(serving: Cloud, labelled: int, said: str) -> None:
+    frames = [trips(300, seed=seed, wind=0.8, start=seed * 10_000) for seed in (31, 32, 33)]
+    checks = windows(serving, frames, labelled)
+    assert [one["verdict"] for one in checks] == ["drift"] * 3
+    assert said in checks[-1]["reason"]

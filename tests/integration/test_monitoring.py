@@ -217,6 +217,24 @@ def test_a_drop_whose_labels_were_learned_from_in_vain_is_a_notice(serving: Clou
     assert "nothing to learn from that version 2 has not learned from" in run["reasons"][0]
 
 
+def test_after_a_retrain_in_vain_the_next_one_waits_for_rows_that_can_judge_it_afresh(serving: Cloud) -> None:
+    serving.spec("trips", f"{MONITORED}[gate]\nfloor = 0.999")
+
+    def dropped(rows: int, start: int) -> dict[str, Any]:
+        frame = trips(rows, seed=start, flipped=True, start=start)
+        predict(serving, frame)
+        label(serving, frame)
+        return check(serving, models=["trips"])
+
+    assert dropped(1_000, 50_000)["action"] == "retrain"
+    assert wait_for_retrain(serving)["status"] == "rejected"
+    waits = dropped(150, 60_000)
+    assert (waits["action"], waits["notice"]) == ("note", "")
+    assert "150 labels are new since the last retrain, which brought nothing better: the next one" in waits["reason"]
+    enough = dropped(1_000, 70_000)
+    assert "no retrain was started: the last retrain began 0 minutes ago" in enough["reason"]
+
+
 def test_a_model_is_checked_when_its_time_has_come_or_when_it_is_named(serving: Cloud) -> None:
     check(serving)
     registry, now = serving.stores.registry, datetime.now(UTC)

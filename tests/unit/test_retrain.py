@@ -21,7 +21,16 @@ ONCE, TWICE = (), ("drift",)
 """Windows before this one, the newest first, in which the same drift was found."""
 
 
-def findings(performance: str, drift: str, *, broken: bool = False, weight: float = 1.0, new: bool = True) -> Findings:
+def findings(
+    performance: str,
+    drift: str,
+    *,
+    broken: bool = False,
+    weight: float = 1.0,
+    unproven: float = 1.0,
+    new: bool = True,
+    in_vain: int = 0,
+) -> Findings:
     return Findings(
         problems=[FeedProblem("wind", "absent", "wind is gone")] if broken else [],
         performance=performance,
@@ -31,6 +40,8 @@ def findings(performance: str, drift: str, *, broken: bool = False, weight: floa
         new_labels=50 if new else 49,
         new_uploads=0,
         weight=weight,
+        unproven=unproven,
+        in_vain=in_vain,
     )
 
 
@@ -78,6 +89,10 @@ def cell(name: str, found: Findings, before: tuple[str, ...], action: str, *, to
         cell("fine, unimportant drift", findings(FINE, DRIFT, weight=0.049), TWICE, "note", told=False),
         cell("dropped, unimportant drift", findings(DROPPED, DRIFT, weight=0.0), ONCE, "retrain", told=True),
         cell("fine, persistent drift", findings(FINE, DRIFT), TWICE, "note", told=False),
+        cell("not judged, harmless drift", findings(NOT_JUDGED, DRIFT, unproven=0.04), TWICE, "note", told=False),
+        cell("dropped, harmless drift", findings(DROPPED, DRIFT, unproven=0.0), ONCE, "retrain", told=True),
+        cell("dropped, enough new after one in vain", findings(DROPPED, SAME, in_vain=50), ONCE, "retrain", told=True),
+        cell("dropped, few new after one in vain", findings(DROPPED, SAME, in_vain=51), ONCE, "note", told=False),
         cell("not judged, first drift", findings(NOT_JUDGED, DRIFT), ONCE, "note", told=False),
         cell("not judged, drift that went away", findings(NOT_JUDGED, DRIFT), (SAME, SAME, DRIFT), "note", told=False),
         cell("not judged, drift after silence", findings(NOT_JUDGED, DRIFT), (SILENT, DRIFT), "retrain", told=True),
@@ -100,9 +115,16 @@ def test_a_feed_of_thousands_of_broken_columns_fits_in_a_message_and_a_record() 
     assert list(decision.about) == [f"column {n}" for n in range(100)]
 
 
-def test_an_upload_that_no_version_learned_from_is_something_new() -> None:
-    found = replace(findings(DROPPED, SAME, new=False), new_uploads=1)
+@pytest.mark.parametrize("in_vain", [0, 2_000])
+def test_an_upload_that_no_version_learned_from_is_something_new(in_vain: int) -> None:
+    found = replace(findings(DROPPED, SAME, new=False, in_vain=in_vain), new_uploads=1)
     assert triage(found, [], WINDOW, Monitor(), POLICY).action == "retrain"
+
+
+def test_after_a_retrain_in_vain_it_is_said_how_many_labels_the_next_one_waits_for() -> None:
+    reason = triage(findings(DROPPED, SAME, in_vain=2_000), [], WINDOW, Monitor(), POLICY).reason
+    assert "but 50 labels are new since the last retrain, which brought nothing better" in reason
+    assert reason.endswith("the next one waits for 2,000, to be judged on fresh rows")
 
 
 def test_without_anything_new_the_notice_says_what_to_send() -> None:
@@ -127,8 +149,10 @@ def test_a_check_of_a_broken_feed_says_nothing_of_drift() -> None:
     assert evidence({"action": "quarantine", "verdict": "drift", "finding": "feed"}) == "insufficient_data"
 
 
-def test_unimportant_drift_does_not_add_up_to_persistent_drift() -> None:
-    decision = triage(findings(NOT_JUDGED, DRIFT, weight=0.01), [], WINDOW, Monitor(), POLICY)
+@pytest.mark.parametrize(("weight", "unproven"), [(0.01, 0.01), (1.0, 0.01)])
+def test_drift_that_does_not_matter_does_not_add_up_to_persistent_drift(weight: float, unproven: float) -> None:
+    found = findings(NOT_JUDGED, DRIFT, weight=weight, unproven=unproven)
+    decision = triage(found, [], WINDOW, Monitor(), POLICY)
     check = {"action": decision.action, "verdict": "drift", "finding": decision.finding}
     assert evidence(check) == "no_drift"
     assert evidence({**check, "finding": ""}) == "drift"

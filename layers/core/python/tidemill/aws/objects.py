@@ -70,12 +70,17 @@ class Objects:
     def get_json(self, key: str) -> Any:
         return json.loads(self.get(key))
 
-    def find_json(self, key: str) -> Any | None:
+    def find(self, key: str) -> bytes | None:
         """None where there is no such key."""
         try:
-            return self.get_json(key)
+            return self.get(key)
         except NotFound:
             return None
+
+    def find_json(self, key: str) -> Any | None:
+        """None where there is no such key."""
+        data = self.find(key)
+        return None if data is None else json.loads(data)
 
     def put_json(self, key: str, document: Any) -> None:
         self.put(key, as_json(document), "application/json")

@@ -32,3 +32,7 @@ def batch_prefix(model: str, name: str, run: str) -> str:
 
 def check_prefix(model: str, check: str) -> str:
     return f"drift/{model}/{check}/"
+
+
+def outcomes_key(model: str, check: str) -> str:
+    return f"{check_prefix(model, check)}outcomes.npy"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tidemill.aws.paths import check_prefix, version_prefix
-from tidemill.aws.registry import Champion, Item, end_of
+from tidemill.aws.registry import Champion, Item, Registry, end_of
 from tidemill.aws.stores import Stores
 from tidemill.contracts import Checked, CheckRequest, Window
 from tidemill.errors import InvalidRequest, NotFound
@@ -19,7 +19,7 @@ from tidemill.flows.window import CapturedWindow, WindowReader
 from tidemill.reports.drift import render
 from tidemill.schema import Schema
 from tidemill.spec import ModelSpec, parse_spec
-from tidemill.stages.drift import DriftPolicy, DriftReport, detect
+from tidemill.stages.drift import DriftPolicy, DriftReport, detect, importance_of
 from tidemill.stages.effects import extended
 from tidemill.stages.feed import feed_problems, known, silence
 from tidemill.stages.labels import join
@@ -27,7 +27,7 @@ from tidemill.stages.measures import measures
 from tidemill.stages.news import QUIET, news
 from tidemill.stages.reference import Reference
 from tidemill.stages.refusals import refusals, refused_feed
-from tidemill.stages.retrain import MOST_CAUSES, Decision, Findings, evidence, triage, unlearned
+from tidemill.stages.retrain import MOST_CAUSES, Decision, Findings, evidence, past_run, triage, unlearned
 
 Document = dict[str, Any]
 _NEXT = {
@@ -70,17 +70,20 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
     window = reader.read(start, end, reference, before.found.labels.by_id)
     refused = refusals(captures.read("refusals", request.model, start, end), champion.version, schema)
     policy = DriftPolicy(min_rows=spec.monitor.min_rows, false_alarms=spec.monitor.false_alarms)
-    drift = detect(window.compared, policy, evaluation["importance"])
+    importance = evaluation["importance"]
+    drift = detect(window.compared, policy, importance)
     enough = window.rows >= spec.monitor.min_rows
     unheard = refused_feed(refused, window.rows, spec.monitor.min_rows)
     found = feed_problems(reference.features, window.features) if enough else []
     problems = known([*([unheard] if unheard else []), *found], before.harmless)
-    watched = watch(version, window, before, reader, stores.registry, now)
     check = _check_id(request.model, champion, start, end)
+    watched = watch(version, check, (start, end), window, before, reader, stores, now)
     reach = start - spec.monitor.patience[1] * (end - start)
     known_since = min(reach, end - max(QUIET, 2 * spec.monitor.every))
     recent = _past(request.model, champion, check, known_since, stores)
     past = [item for item in recent if end_of(item) >= reach]
+    runs = stores.registry.runs(request.model)
+    unproven = [name for name in drift.drifted if name not in before.drifted]
     findings = Findings(
         problems=[problem for problem in problems if problem.broken],
         performance=watched.status,
@@ -88,8 +91,10 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
         drift=drift.verdict,
         drift_sentence=drift.sentence,
         new_labels=_new_labels(version, before, window, watched, (start, end), stores, now),
-        new_uploads=unlearned(stores.registry.partitions(request.model), stores.registry.runs(request.model)),
+        new_uploads=unlearned(stores.registry.partitions(request.model), runs),
         weight=1.0 if drift.importance is None else drift.importance,
+        unproven=importance_of(unproven, importance) if unproven else 0.0,
+        in_vain=_judged_in_vain(request.model, runs, stores.registry),
     )
     windows = [(_time(item["start"]), end_of(item), evidence(item)) for item in past]
     decision = triage(findings, windows, (start, end), spec.monitor, spec.retrain)
@@ -114,6 +119,7 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
         "governor": governor,
         "problems": [asdict(problem) for problem in problems],
         "performance": watched.performance.to_json(),
+        "together": watched.together.to_json() if watched.together else None,
         "estimate": watched.estimate.to_json(),
         "labels": watched.account,
         "windows": shown,
@@ -190,6 +196,17 @@ def _new_labels(
     return max(labelled + earlier, 0 if own else min(watched.labelled, len(new)))
 
 
+def _judged_in_vain(model: str, runs: Sequence[Item], registry: Registry) -> int:
+    """On how many rows the last retrain was judged, if it was rejected and nothing was promoted since; else 0."""
+    for run in runs:
+        if run["status"] == "promoted":
+            return 0
+        if run["status"] == "rejected" and past_run(run).retrain:
+            judgement = registry.judgement(model, int(run["version"]))
+            return int(judgement["rows"]) if judgement else 0
+    return 0
+
+
 def _record(
     report: Document,
     decision: Decision,
@@ -217,6 +234,7 @@ def _record(
         finding=decision.finding,
         heard=heard,
         causes=[one["column"] for one in report["problems"][:MOST_CAUSES] if one["kind"] != "refused"],
+        drifted=list(drift.drifted[:MOST_CAUSES]),
         performance=watched.performance.status,
         value=watched.performance.value,
         **watched.facts(),

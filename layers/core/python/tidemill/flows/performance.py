@@ -2,6 +2,7 @@
 windows whose labels came late."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tidemill.aws.paths import outcomes_key
 from tidemill.aws.registry import Item, Registry, end_of, quarantined, window_of
 from tidemill.aws.stores import Stores
 from tidemill.flows.labels import Found, read_labels
@@ -18,7 +20,16 @@ from tidemill.spec import ModelSpec
 from tidemill.stages.estimate import Estimate, estimate, surprises
 from tidemill.stages.labels import Joined, join
 from tidemill.stages.metrics import Metric, as_judged, metric
-from tidemill.stages.performance import Measured, Performance, confidence_of_a_look, deciding, measure, spread
+from tidemill.stages.outcomes import Outcomes
+from tidemill.stages.performance import (
+    Measured,
+    Performance,
+    Together,
+    confidence_of_a_look,
+    deciding,
+    measure,
+    spread,
+)
 from tidemill.stages.quarantine import Quarantine
 from tidemill.stages.retrain import past_run
 from tidemill.stages.schedule import disjoint
@@ -87,11 +98,12 @@ class Version:
 
 @dataclass(frozen=True)
 class Watched:
-    """`performance` is the window's own, `status` and `sentence` what the check is to act on, with so many `labelled`
-    rows of the window that decides; `windows` are all past ones that were looked back on, of all versions, the newest
-    first, each with what is known of it by now."""
+    """`performance` is the window's own, `together` that of the newest ones with labels as one; `status` and `sentence`
+    are what the check is to act on, with so many `labelled` rows of what decides. `windows` are all past ones that were
+    looked back on, of all versions, the newest first, each with what is known of it by now."""
 
     performance: Performance
+    together: Together | None
     estimate: Estimate
     status: str
     sentence: str
@@ -120,13 +132,15 @@ class Watched:
 class Past:
     """What is known before the window is read: `checks` of past windows, the newest first, those of them that labels
     may still be `late` for, all labels that came since shortly before any of these began, the time of broken feeds, and
-    the columns that looked broken in windows of this version that labels showed fine, which is `harmless`."""
+    the columns that in windows of this version looked broken, or `drifted`, and that labels showed fine: they are
+    `harmless`."""
 
     checks: list[Item]
     late: list[Item]
     found: Found
     quarantine: Quarantine
     harmless: set[str]
+    drifted: set[str]
 
 
 def told_of(problems: Sequence[str]) -> Document:
@@ -147,14 +161,21 @@ def look_back(version: Version, start: datetime, stores: Stores, now: datetime) 
     since = min([start, *map(_start, late)]) - EARLY
     found = read_labels(model, version.schema, since, now, stores.captures)
     fine = [item for item in _of(version, known) if item.get("performance") == "fine"]
-    harmless = {str(column) for item in fine for column in item.get("causes", ())}
-    return Past(checks, late, found, Quarantine.of(quarantined(known)), harmless)
+    harmless, drifted = ({str(name) for item in fine for name in item.get(of, ())} for of in ("causes", "drifted"))
+    return Past(checks, late, found, Quarantine.of(quarantined(known)), harmless, drifted)
 
 
 def watch(
-    version: Version, window: CapturedWindow, past: Past, reader: WindowReader, registry: Registry, now: datetime
+    version: Version,
+    check: str,
+    span: tuple[datetime, datetime],
+    window: CapturedWindow,
+    past: Past,
+    reader: WindowReader,
+    stores: Stores,
+    now: datetime,
 ) -> Watched:
-    """`reader` reads past windows again, for labels that came late."""
+    """`reader` reads past windows again, for labels that came late. What became of labelled rows is kept by `check`."""
     found, late = past.found, past.late
     joined = _with_unlabelled(
         join(window.labelled, found.labels.by_id, version.schema), window.rows - len(window.labelled.ids)
@@ -164,16 +185,21 @@ def watch(
     matched = set(joined.matched)
     due = _due(late, found.labels.arrived)
     known = {str(item["sk"]): item for item in late} | _again(
-        version, due, found, matched, between, reader, registry, now
+        version, due, found, matched, between, reader, stores, now
     )
     checks = [known.get(str(item["sk"]), item) for item in past.checks]
-    decides = deciding(performance, [_measured(item) for item in checks if str(item["sk"]) in known])
+    _keep(version, check, joined, stores)
+    together = None
+    if len(joined.truth) or any(_labelled(item) for item in known.values()):
+        together = _together(version, (*span, joined), checks, between, stores)
+    decides = deciding(performance, [_measured(item) for item in checks if str(item["sk"]) in known], together)
     guess = version.estimate(window.answers)
     unjudged = decides.status == "insufficient_labels" and guess.status == "estimated_drop"
     news = unjudged and surprises(version.metric, guess, _fine(_of(version, checks)))
     heard: Performance | Estimate = guess if news else decides
     return Watched(
         performance=performance,
+        together=together,
         estimate=guess,
         status=heard.status,
         sentence=heard.sentence,
@@ -224,7 +250,7 @@ def _again(
     matched: set[str],
     between: float,
     reader: WindowReader,
-    registry: Registry,
+    stores: Stores,
     now: datetime,
 ) -> dict[str, Item]:
     """The checks by their keys, each measured anew; `matched` gets the ids whose labels were found in them."""
@@ -240,9 +266,49 @@ def _again(
             "value": again.value,
             "measured": now.isoformat(),
         }
-        if registry.measure_check(item, **facts):
+        _keep(version, str(item["check"]), joined, stores)
+        if stores.registry.measure_check(item, **facts):
             known[str(item["sk"])] = {**item, **facts}
     return known
+
+
+def _keep(version: Version, check: str, joined: Joined, stores: Stores) -> None:
+    if len(joined.truth):
+        stores.captures.put(outcomes_key(version.model, check), Outcomes.of(joined).packed())
+
+
+def _labelled(item: Item) -> int:
+    return int((item.get("judged") or {}).get("labelled") or 0)
+
+
+def _together(
+    version: Version,
+    own: tuple[datetime, datetime, Joined],
+    checks: Sequence[Item],
+    between: float,
+    stores: Stores,
+) -> Together | None:
+    """This window and past ones, the newest first, as many as patience is shown with, of those that have labels."""
+    start, end, joined = own
+    parts = [(start, end, joined.predictions, Outcomes.of(joined))] if len(joined.truth) else []
+    for item in _of(version, checks):
+        if len(parts) == version.spec.monitor.patience[1]:
+            break
+        if not _labelled(item) or item["action"] == "quarantine":
+            continue
+        kept = stores.captures.find(outcomes_key(version.model, str(item["check"])))
+        # Checks were made before their outcomes were kept, and reports end with their captures.
+        if kept:
+            parts.append((*window_of(item), int(item["judged"]["predictions"]), Outcomes.unpacked(kept)))
+    if len(parts) < 2:
+        return None
+    starts, ends, predictions, outcomes = zip(*parts, strict=True)
+    one = Joined(
+        np.concatenate([each.truth for each in outcomes]),
+        np.concatenate([each.answers for each in outcomes]),
+        sum(predictions),
+    )
+    return Together(len(parts), min(starts), max(ends), version.measure(one, between / math.sqrt(len(parts))))
 
 
 def _with_unlabelled(joined: Joined, rows: int) -> Joined:

@@ -41,7 +41,7 @@ def render(report: Mapping[str, Any]) -> str:
     sections = [
         _problems(report["problems"]) if report.get("problems") else None,
         _refusals(report),
-        _performance(report["performance"]),
+        _performance(report["performance"], report.get("together")),
         performance.without_labels(report),
         performance.over_time(report),
         performance.labels(report),
@@ -104,7 +104,7 @@ def _refusals(report: Mapping[str, Any]) -> Markup | None:
     return section("Refused requests", drawn, note=" ".join(said))
 
 
-def _performance(judged: Mapping[str, Any]) -> Markup:
+def _performance(judged: Mapping[str, Any], together: Mapping[str, Any] | None) -> Markup:
     numbers = facts(
         [
             ("Predictions", count(judged["predictions"])),
@@ -113,16 +113,20 @@ def _performance(judged: Mapping[str, Any]) -> Markup:
             ("Lost of what was learned", percent(judged["loss"])),
         ]
     )
-    drawn = None
-    if finite(judged["value"]) is not None:
-        now = ("This window", judged["value"], judged["low"], judged["high"])
+    said, drawn, rows = closed(judged["sentence"]), None, [("This window", judged)]
+    if together:
+        rows.append((f"The {count(together['windows'])} newest with labels", together))
+        said = f"{said} {moment(together['start'])} to {moment(together['end'])} UTC: {closed(together['sentence'])}"
+    known = [(label, one) for label, one in rows if finite(one["value"]) is not None]
+    if known:
+        baseline = known[0][1]["baseline"]
         drawn = join(
             [
-                charts.intervals([now], mark=judged["baseline"]),
-                tag("p", f"The dashed line is the evaluation's {number(judged['baseline'])}.", class_="note"),
+                charts.intervals([(label, one["value"], one["low"], one["high"]) for label, one in known], baseline),
+                tag("p", f"The dashed line is the evaluation's {number(baseline)}.", class_="note"),
             ]
         )
-    return section(f"Performance: {judged['metric']}", numbers, drawn, note=closed(judged["sentence"]))
+    return section(f"Performance: {judged['metric']}", numbers, drawn, note=said)
 
 
 def _columns(drift: Mapping[str, Any], of: str, effects: Mapping[str, Any]) -> Markup | None:

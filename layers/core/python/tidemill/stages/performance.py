@@ -16,6 +16,8 @@ from tidemill.stages.metrics import Metric, dummy_prediction, or_nan
 SEED = 13
 CONFIDENCE = 0.995
 """One-sided, over all looks that a window's time gets: a drop by chance must stay rare."""
+LOOKS = 2
+"""At a window by itself, and at the newest ones together."""
 FLOOR = 0.05
 """The share of what the champion earned over a model without features that must be lost to matter."""
 FEW_WINDOWS = 5
@@ -137,9 +139,9 @@ def is_drop(loss: float, error: float, earned: float, confidence: float) -> bool
 
 
 def confidence_of_a_look(every: timedelta, window: timedelta) -> float:
-    """`CONFIDENCE` over all looks: each moment is in `window / every` windows, and the error is divided by them
-    (Bonferroni), whatever these have in common."""
-    return 1 - (1 - CONFIDENCE) * min(1.0, every / window)
+    """`CONFIDENCE` over all looks: each moment is in `window / every` windows, and each of these gets `LOOKS`, which
+    share the error evenly (Bonferroni), whatever they have in common."""
+    return 1 - (1 - CONFIDENCE) / LOOKS * min(1.0, every / window)
 
 
 @dataclass(frozen=True)
@@ -152,15 +154,36 @@ class Measured:
     broken: bool = False
 
 
-def deciding(current: Performance, past: Sequence[Measured]) -> Performance:
+@dataclass(frozen=True)
+class Together:
+    """The newest windows with labels, judged as one: what a day's rows are too few to show, several days' may."""
+
+    windows: int
+    start: datetime
+    end: datetime
+    performance: Performance
+
+    def to_json(self) -> dict[str, Any]:
+        span = {"windows": self.windows, "start": self.start.isoformat(), "end": self.end.isoformat()}
+        return {**self.performance.to_json(), **span}
+
+
+def deciding(current: Performance, past: Sequence[Measured], together: Together | None = None) -> Performance:
     """What is known of the version: this window's performance, or where too few of its labels came that of the newest
-    window with enough of them, if it dropped there. That it was fine then says nothing of now. `past` has the newest
-    first."""
-    if current.status != "insufficient_labels":
+    window with enough of them, if it dropped there; then that of several `together`, if it dropped over them. That it
+    was fine then says nothing of now. `past` has the newest first."""
+    if current.status == "dropped":
         return current
     labelled = [one for one in past if one.performance.status != "insufficient_labels" and not one.broken]
-    if not labelled or labelled[0].performance.status != "dropped":
-        return current
-    window = f"{labelled[0].start:%Y-%m-%d %H:%M} to {labelled[0].end:%Y-%m-%d %H:%M} UTC"
-    sentence = f"in the window of {window}, whose labels came late, {labelled[0].performance.sentence}"
-    return replace(labelled[0].performance, sentence=sentence)
+    newest = labelled[0] if labelled and current.status == "insufficient_labels" else None
+    if newest and newest.performance.status == "dropped":
+        where = f"in the window of {_span(newest.start, newest.end)}, whose labels came late"
+        return replace(newest.performance, sentence=f"{where}, {newest.performance.sentence}")
+    if together and together.performance.status == "dropped":
+        where = f"over the {together.windows} newest windows with labels, {_span(together.start, together.end)}"
+        return replace(together.performance, sentence=f"{where}, {together.performance.sentence}")
+    return current
+
+
+def _span(start: datetime, end: datetime) -> str:
+    return f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"

@@ -3,10 +3,13 @@
 broken feed                                     quarantine: tell, never retrain
 performance dropped, measured or estimated      retrain, if there is something new to learn from; else tell
 drift of what the model does not go by          note
-drift with performance shown fine, or not yet
-persistent                                      note
+drift with performance shown fine, in this
+window or in ones with the same drift           note
+drift that is not yet persistent                note
 drift that persists, performance not judged     retrain, if there is something new to learn from; else tell
 nothing, or too few rows to say                 quiet
+
+After a retrain in vain, what is new must be enough to judge the next one on fresh rows; until then it is a note.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,14 +35,15 @@ MOST_CAUSES = 100
 
 _MOST_DOUBLINGS = 10
 _TOLD, _LONGEST = 10, 300
-_UNIMPORTANT = "unimportant drift"
+_UNIMPORTANT, _HARMLESS = "unimportant drift", "harmless drift"
 
 
 @dataclass(frozen=True)
 class Findings:
     """What one window showed. `problems` are those that break a feed; `drift` is the report's verdict, `weight` what
-    drifted holds of the importance; `new_labels` and `new_uploads` are what a retrain could learn from beyond what was
-    judged before."""
+    drifted holds of the importance, `unproven` the same without columns that drifted in past windows which labels
+    showed fine; `new_labels` and `new_uploads` are what a retrain could learn from beyond what was judged before.
+    `in_vain`: on how many rows the last retrain was judged, if it was rejected and nothing was promoted since."""
 
     problems: "Sequence[FeedProblem]"
     performance: str
@@ -49,6 +53,8 @@ class Findings:
     new_labels: int
     new_uploads: int
     weight: float = 1.0
+    unproven: float = 1.0
+    in_vain: int = 0
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,7 @@ def triage(
         return Decision("quiet", f"{findings.drift_sentence}; {findings.performance_sentence}")
     needed, windows = monitor.patience
     seen = persistence(past, window, windows)
-    if findings.weight < IMPORTANT or findings.performance == "fine" or seen < needed:
+    if min(findings.weight, findings.unproven) < IMPORTANT or findings.performance == "fine" or seen < needed:
         return _note(findings, f"seen in {seen} of the last {windows} windows, acted on from {needed}")
     return _learn(f"{findings.drift_sentence}, and it persists", findings, retrain)
 
@@ -100,12 +106,19 @@ def _note(findings: Findings, few: str) -> Decision:
         return Decision("note", f"{findings.drift_sentence}; {little}", finding=_UNIMPORTANT)
     if findings.performance == "fine":
         return Decision("note", f"{findings.drift_sentence}, and yet {findings.performance_sentence}")
+    if findings.unproven < IMPORTANT:
+        alike = "as in past windows, which labels showed fine"
+        return Decision("note", f"{findings.drift_sentence}, {alike}", finding=_HARMLESS)
     return Decision("note", f"{findings.drift_sentence}; {few}")
 
 
 def _learn(why: str, findings: Findings, retrain: Retrain) -> Decision:
-    if findings.new_labels >= retrain.min_new_labels or findings.new_uploads:
+    if findings.new_uploads or findings.new_labels >= max(retrain.min_new_labels, findings.in_vain):
         return Decision("retrain", why, tell=True)
+    if findings.new_labels >= retrain.min_new_labels:
+        few = f"{findings.new_labels:,} labels are new since the last retrain, which brought nothing better"
+        enough = f"the next one waits for {findings.in_vain:,}, to be judged on fresh rows"
+        return Decision("note", f"{why}, but {few}: {enough}", finding="too little new")
     missing = f"send labels (at least {retrain.min_new_labels}) or upload newer data"
     sentence = f"{why}, but there is nothing new to learn from: {missing}"
     return Decision("note", sentence, tell=True, finding="nothing new", about=["nothing new"])
@@ -113,10 +126,10 @@ def _learn(why: str, findings: Findings, retrain: Retrain) -> Decision:
 
 def evidence(check: Mapping[str, Any]) -> str:
     """What the registry's record of a check says of drift: of a broken feed nothing, of drift in what the model does
-    not go by that it was none."""
+    not go by, or that is known to do no harm, that it was none."""
     if check["action"] == "quarantine":
         return "insufficient_data"
-    return "no_drift" if check.get("finding") == _UNIMPORTANT else str(check["verdict"])
+    return "no_drift" if check.get("finding") in (_UNIMPORTANT, _HARMLESS) else str(check["verdict"])
 
 
 def persistence(past: Sequence[tuple[datetime, datetime, str]], window: tuple[datetime, datetime], windows: int) -> int:
