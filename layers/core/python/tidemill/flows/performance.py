@@ -190,7 +190,7 @@ def watch(
     checks = [known.get(str(item["sk"]), item) for item in past.checks]
     _keep(version, check, joined, stores)
     together = None
-    if len(joined.truth) or any(_labelled(item) for item in known.values()):
+    if len(joined.truth) or any(map(_tells, known.values())):
         together = _together(version, (*span, joined), checks, between, stores)
     decides = deciding(performance, [_measured(item) for item in checks if str(item["sk"]) in known], together)
     guess = version.estimate(window.answers)
@@ -277,8 +277,9 @@ def _keep(version: Version, check: str, joined: Joined, stores: Stores) -> None:
         stores.captures.put(outcomes_key(version.model, check), Outcomes.of(joined).packed())
 
 
-def _labelled(item: Item) -> int:
-    return int((item.get("judged") or {}).get("labelled") or 0)
+def _tells(item: Item) -> bool:
+    """Whether its window has labels, and its feed was not broken."""
+    return bool((item.get("judged") or {}).get("labelled")) and item["action"] != "quarantine"
 
 
 def _together(
@@ -294,7 +295,7 @@ def _together(
     for item in _of(version, checks):
         if len(parts) == version.spec.monitor.patience[1]:
             break
-        if not _labelled(item) or item["action"] == "quarantine":
+        if not _tells(item):
             continue
         kept = stores.captures.find(outcomes_key(version.model, str(item["check"])))
         # Checks were made before their outcomes were kept, and reports end with their captures.
