@@ -5,7 +5,7 @@ from hypothesis import settings
 
 from tests.cloud import Cloud
 from tests.cloud import cloud as make_cloud
-from tests.tables import SPEC, csv, trips
+from tests.tables import SPEC
 from tidemill.aws.stores import Notices
 
 # How long an example takes says more of the machine than of what is tested.
@@ -24,8 +24,7 @@ def cloud() -> Iterator[Cloud]:
 def serving() -> Iterator[Cloud]:
     """Tidemill on moto, with a champion of trips for all tests of a module."""
     with make_cloud() as cloud:
-        cloud.spec("trips", SPEC.replace('"linear", "boosting"', '"linear"'))
-        assert cloud.train("trips", "first.csv", csv(trips(1_000)))["status"] == "promoted"
+        cloud.champion(SPEC.replace('"linear", "boosting"', '"linear"'), 1_000)
         yield cloud
 
 

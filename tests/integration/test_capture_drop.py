@@ -12,7 +12,7 @@ import pytest
 from tests.cloud import Cloud
 from tests.cloud import cloud as make_cloud
 from tests.integration.test_monitoring import MONITORED, check, label, predict
-from tests.tables import csv, trips
+from tests.tables import trips
 from tidemill.flows.captures import Captures
 from tidemill_cli.cloud import Target
 from tidemill_cli.commands.init import put_spec
@@ -25,8 +25,7 @@ DROPPING = f'{MONITORED}\n[capture]\ndrop = ["wind"]\n'
 @pytest.fixture
 def serving() -> Iterator[Cloud]:
     with make_cloud() as cloud:
-        cloud.spec("trips", DROPPING)
-        assert cloud.train("trips", "first.csv", csv(trips(3_000)))["status"] == "promoted"
+        cloud.champion(DROPPING, 3_000)
         yield cloud
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.cloud import Cloud
-from tests.tables import SPEC, csv, trips
+from tests.tables import SPEC
 from tidemill.aws.objects import Objects
 from tidemill.aws.registry import Registry
 from tidemill.errors import StoreUnavailable, TooLarge
@@ -20,8 +20,7 @@ ROW = {"trip": "t9", "distance": 120.5, "wind": 2.0, "carrier": "cedar"}
 
 @pytest.fixture
 def serving(cloud: Cloud) -> Cloud:
-    cloud.spec("trips", SPEC.replace('"linear", "boosting"', '"linear"'))
-    assert cloud.train("trips", "first.csv", csv(trips(1_500)))["status"] == "promoted"
+    cloud.champion(SPEC.replace('"linear", "boosting"', '"linear"'), 1_500)
     return cloud
 
 

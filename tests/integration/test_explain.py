@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 from tests.cloud import Cloud
 from tests.cloud import cloud as make_cloud
 from tests.integration.test_endpoint import ROW, make_endpoint, promote_second
-from tests.tables import SPEC, csv, trips
+from tests.tables import SPEC
 from tidemill.aws.objects import Objects
 from tidemill.errors import InvalidRequest, ModelIncompatible, StoreUnavailable
 from tidemill.flows.captures import Captures
@@ -22,8 +22,7 @@ MANIFEST = "models/trips/1/manifest.json"
 @pytest.fixture
 def serving() -> Iterator[Cloud]:
     with make_cloud() as cloud:
-        cloud.spec("trips", SPEC.replace('"linear", "boosting"', '"linear"') + '[capture]\ndrop = ["wind"]\n')
-        assert cloud.train("trips", "first.csv", csv(trips(1_500)))["status"] == "promoted"
+        cloud.champion(SPEC.replace('"linear", "boosting"', '"linear"') + '[capture]\ndrop = ["wind"]\n', 1_500)
         yield cloud
 
 

@@ -26,8 +26,7 @@ MINUTE = timedelta(minutes=1)
 
 @pytest.fixture
 def serving(cloud: Cloud) -> Cloud:
-    cloud.spec("trips", MONITORED)
-    assert cloud.train("trips", "first.csv", csv(trips(3_000)))["status"] == "promoted"
+    cloud.champion(MONITORED, 3_000)
     return cloud
 
 

@@ -21,8 +21,7 @@ MONITORED = SPEC.replace('"linear", "boosting"', '"linear"')
 
 @pytest.fixture
 def serving(cloud: Cloud) -> Cloud:
-    cloud.spec("trips", MONITORED)
-    assert cloud.train("trips", "first.csv", csv(trips(3_000)))["status"] == "promoted"
+    cloud.champion(MONITORED, 3_000)
     return cloud
 
 

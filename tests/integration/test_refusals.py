@@ -11,7 +11,7 @@ from tests.cloud import Cloud
 from tests.integration.test_endpoint import ROW, make_endpoint
 from tests.integration.test_labels import report
 from tests.integration.test_monitoring import MONITORED, check, predict
-from tests.tables import csv, trips
+from tests.tables import trips
 from tidemill.aws.objects import Objects
 from tidemill.aws.registry import Registry
 from tidemill.errors import InvalidRequest, StoreUnavailable
@@ -22,8 +22,7 @@ SENT = "only the caller knows"
 
 @pytest.fixture
 def serving(cloud: Cloud) -> Cloud:
-    cloud.spec("trips", f'{MONITORED}\n[capture]\ndrop = ["carrier"]\n')
-    assert cloud.train("trips", "first.csv", csv(trips(3_000)))["status"] == "promoted"
+    cloud.champion(f'{MONITORED}\n[capture]\ndrop = ["carrier"]\n', 3_000)
     return cloud
 
 
