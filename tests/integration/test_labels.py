@@ -293,14 +293,19 @@ def test_a_retrain_looks_back_no_further_than_labels_may_have_come_since_the_las
     assert not [key for key in read if key.endswith("of-5.jsonl")]
 
 
-def test_nothing_is_learned_from_a_window_in_quarantine(serving: Cloud) -> None:
+def put_in_quarantine(cloud: Cloud) -> None:
+    """A window of 600 labelled predictions from a broken feed."""
     began = datetime.now(UTC)
     broken = trips(600, seed=10, flipped=True, start=50_000)
     broken["distance"] = broken["distance"] * 1_000
-    predict(serving, broken)
-    label(serving, broken)
-    ended = datetime.now(UTC)
-    assert check(serving, models=["trips"], window=window(began, ended))["action"] == "quarantine"
+    predict(cloud, broken)
+    label(cloud, broken)
+    found = check(cloud, models=["trips"], window=window(began, datetime.now(UTC)))
+    assert found["action"] == "quarantine"
+
+
+def test_nothing_is_learned_from_a_window_in_quarantine(serving: Cloud) -> None:
+    put_in_quarantine(serving)
     frame = trips(400, seed=11, flipped=True, start=60_000)
     predict(serving, frame)
     label(serving, frame)
@@ -312,13 +317,7 @@ def test_nothing_is_learned_from_a_window_in_quarantine(serving: Cloud) -> None:
 
 def test_labels_of_a_window_in_quarantine_are_nothing_new(serving: Cloud) -> None:
     """Where all that is labelled is left out, a retrain would be in vain."""
-    began = datetime.now(UTC)
-    broken = trips(600, seed=10, flipped=True, start=50_000)
-    broken["distance"] = broken["distance"] * 1_000
-    predict(serving, broken)
-    label(serving, broken)
-    ended = datetime.now(UTC)
-    assert check(serving, models=["trips"], window=window(began, ended))["action"] == "quarantine"
+    put_in_quarantine(serving)
     found = check(serving, models=["trips"], window=window(*shrunk(serving, 9, labelled=30)))
     assert "there is nothing new to learn from" in found["reason"]
 
