@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ class Rows:
     partition: Partitions
     spans: tuple[int, ...]
 
-    @property
+    @cached_property
     def recency(self) -> Recency:
         return recency(self.partition, self.spans)
 
