@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -29,10 +30,13 @@ from tidemill.aws.objects import Objects
 from tidemill.aws.registry import Registry
 from tidemill.aws.stores import Notices, Stores
 from tidemill.contracts import Start
+from tidemill.flows.captures import Captures
+from tidemill.stages.captured import Record
 
 ROOT = Path(__file__).resolve().parents[1]
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
+EVER = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 ENVIRONMENT = {
     "DATA_BUCKET": "data",
     "MODEL_BUCKET": "models",
@@ -107,6 +111,10 @@ class Cloud:
         }
         reply = self.invoke("infer", event)
         return reply["statusCode"], json.loads(reply["body"])
+
+    def captured(self, kind: str = "predictions") -> list[Record]:
+        """All that was, of model trips."""
+        return list(Captures(self.stores.captures).read(kind, "trips", *EVER))
 
     def _infer(self, handler: Callable[[Any, Any], Any], event: Mapping[str, Any], context: Any) -> Any:
         """With its log, which the subscription carries on."""

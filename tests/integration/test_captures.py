@@ -158,7 +158,7 @@ def test_cloudwatch_looking_whether_anybody_is_there_writes_nothing(cloud: Cloud
 def test_a_delivery_as_cloudwatch_makes_it_is_what_the_endpoint_answered(cloud: Cloud) -> None:
     event = json.loads((EVENTS / "awslogs-captures.json").read_text())
     assert cloud.invoke("capture", event) == {"lines": 3, "objects": 2, "damaged": 1}
-    records = list(Captures(cloud.stores.captures).read("predictions", "trips", None, datetime(2027, 1, 1, tzinfo=UTC)))
+    records = cloud.captured()
     assert [(record["id"], record["prediction"]) for record in records] == [
         ("t9", "yes"),
         ("t10", "no"),
@@ -172,5 +172,4 @@ def test_of_labels_that_came_twice_the_newest_counts_within_a_second_too(cloud: 
     for name, microseconds, label in (("z", 100, "old"), ("a", 200, "new")):
         time = NOON + timedelta(microseconds=microseconds)
         captures.write("labels", "trips", name, [{"id": "k", "label": label, "time": time.isoformat()}])
-    records = captures.read("labels", "trips", None, NOON + timedelta(hours=1))
-    assert newest(records, (NOON + timedelta(hours=1)).isoformat()).by_id == {"k": "new"}
+    assert newest(cloud.captured("labels"), (NOON + timedelta(hours=1)).isoformat()).by_id == {"k": "new"}

@@ -135,10 +135,8 @@ def test_labels_that_fit_nothing_are_counted(serving: Cloud) -> None:
 
 def test_answers_of_another_version_in_the_window_are_counted_apart(serving: Cloud) -> None:
     predict(serving, trips(200, seed=7, start=50_000))
-    captures = Captures(serving.stores.captures)
-    end = datetime.now(UTC) + MINUTE
-    records = list(captures.read("predictions", "trips", None, end))
-    captures.write("predictions", "trips", "of-2", [{**record, "version": 2} for record in records[:50]])
+    others = [{**record, "version": 2} for record in serving.captured()[:50]]
+    Captures(serving.stores.captures).write("predictions", "trips", "of-2", others)
     found = report(serving, check(serving))
     assert (found["predictions"], found["other_versions"]) == (200, {"2": 50})
 
@@ -195,7 +193,7 @@ def test_a_file_in_a_folder_of_ours_is_told_and_not_read(serving: Cloud, folder:
 
 def test_a_file_in_a_folder_of_ours_is_not_taken_for_records(cloud: Cloud) -> None:
     drop(cloud, "2026/11/25/outcome.csv", b"id,label\nk,yes\n")
-    assert list(Captures(cloud.stores.captures).read("labels", "trips", None, datetime.now(UTC))) == []
+    assert cloud.captured("labels") == []
 
 
 def test_a_version_has_the_table_that_estimates_are_made_from(serving: Cloud) -> None:
