@@ -47,8 +47,8 @@ def line(seconds: float, *ids: str, model: str = "trips") -> str:
     return json.dumps(document)
 
 
-def read(cloud: Cloud, start: float | None, end: float, model: str = "trips") -> list[str]:
-    window = (None if start is None else NOON + timedelta(seconds=start)), NOON + timedelta(seconds=end)
+def read(cloud: Cloud, start: float, end: float, model: str = "trips") -> list[str]:
+    window = NOON + timedelta(seconds=start), NOON + timedelta(seconds=end)
     return [record["id"] for record in Captures(cloud.stores.captures).read("predictions", model, *window)]
 
 
@@ -73,7 +73,7 @@ def test_a_window_is_read_exactly_whatever_the_objects_hold(
 def test_records_come_in_the_order_of_their_time_whoever_delivered_them_first(cloud: Cloud) -> None:
     cloud.invoke("capture", awslogs([line(30, "k30"), line(50, "k50")], stream="b"))
     cloud.invoke("capture", awslogs([line(10, "k10"), line(40, "k40"), line(70, "k70")], stream="a"))
-    assert read(cloud, None, 120) == ["k10", "k30", "k40", "k50", "k70"]
+    assert read(cloud, 0, 120) == ["k10", "k30", "k40", "k50", "k70"]
 
 
 def test_a_batch_that_comes_late_is_in_the_window_of_its_time(cloud: Cloud) -> None:
