@@ -135,10 +135,10 @@ class Cloud:
         return self._infer(handler, event, context) if function == "infer" else handler(event, context)
 
 
-def awslogs(lines: Sequence[str], stream: str = "2026/11/25/[$LATEST]s", kind: str = "DATA_MESSAGE") -> dict[str, Any]:
+def awslogs(lines: Sequence[str], stream: str = "2026/11/25/[$LATEST]s") -> dict[str, Any]:
     """The event by which CloudWatch Logs delivers lines to a function."""
     document = {
-        "messageType": kind,
+        "messageType": "DATA_MESSAGE",
         "owner": ACCOUNT,
         "logGroup": "infer",
         "logStream": stream,
