@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import patch
@@ -22,6 +23,7 @@ from tidemill.flows.captures import Captures
 from tidemill.flows.monitor import monitor
 
 MINUTE = timedelta(minutes=1)
+Change = Callable[[pd.DataFrame], pd.DataFrame]
 
 
 @pytest.fixture
@@ -206,16 +208,6 @@ def test_a_version_has_the_table_that_estimates_are_made_from(serving: Cloud) ->
     assert found["low"] < found["value"] < found["high"]
 
 
-def test_rows_that_the_model_knows_less_of_are_an_estimated_drop_that_asks_for_labels(serving: Cloud) -> None:
-    frame = trips(1_500, seed=9, start=50_000)
-    frame["wind"] = frame["wind"] * 0.15
-    predict(serving, frame)
-    checked = check(serving)
-    assert checked["action"] == "note"
-    assert checked["reason"].startswith("without labels roc_auc is estimated at")
-    assert "there is nothing new to learn from: send labels" in checked["notice"]
-
-
 def shrunk(cloud: Cloud, seed: int, labelled: int) -> tuple[datetime, datetime]:
     """The window of rows of which the model knows less, so many of them with a label."""
     began = datetime.now(UTC)
@@ -225,6 +217,14 @@ def shrunk(cloud: Cloud, seed: int, labelled: int) -> tuple[datetime, datetime]:
     if labelled:
         label(cloud, frame[:labelled])
     return began, datetime.now(UTC)
+
+
+def test_rows_that_the_model_knows_less_of_are_an_estimated_drop_that_asks_for_labels(serving: Cloud) -> None:
+    shrunk(serving, 9, labelled=0)
+    checked = check(serving)
+    assert checked["action"] == "note"
+    assert checked["reason"].startswith("without labels roc_auc is estimated at")
+    assert "there is nothing new to learn from: send labels" in checked["notice"]
 
 
 def test_labels_that_trickle_in_add_up_to_something_new(serving: Cloud) -> None:
@@ -333,12 +333,10 @@ def test_of_a_window_that_reaches_into_quarantine_only_the_other_labels_are_new(
 
 def capture(cloud: Cloud, frame: pd.DataFrame, start: datetime) -> dict[str, str]:
     """Predictions as if they had been made within an hour from `start` on; that window."""
-    now = datetime.now(UTC)
     predict(cloud, frame)
-    captures = Captures(cloud.stores.captures)
-    ids = set(frame["trip"])
-    made = [one for one in captures.read("predictions", "trips", now - MINUTE, now + MINUTE) if one["id"] in ids]
-    captures.write("predictions", "trips", "then", [{**one, "time": (start + MINUTE).isoformat()} for one in made])
+    ids, then = set(frame["trip"]), (start + MINUTE).isoformat()
+    made = [{**one, "time": then} for one in cloud.captured() if one["id"] in ids]
+    Captures(cloud.stores.captures).write("predictions", "trips", "then", made)
     return window(start, start + timedelta(hours=1))
 
 
@@ -405,35 +403,38 @@ def test_versions_and_retrains_are_marked_whatever_window_they_lie_in(serving: C
     assert len(found["marks"]) == 3
 
 
-def test_what_looked_broken_and_did_no_harm_is_a_broken_feed_no_more(serving: Cloud) -> None:
-    """The model does not go by the distance, and labels show it."""
-    actions = []
+def checked_twice(cloud: Cloud, sent: Change, labelled: Change) -> list[dict[str, Any]]:
+    """Two windows, the second after labels of the first have come and it was measured again."""
+    found = []
     for seed in (10, 11):
         began = datetime.now(UTC)
         frame = trips(600, seed=seed, start=seed * 10_000)
-        predict(serving, frame.assign(distance=frame["distance"] / 1_000))
+        predict(cloud, sent(frame))
         ended = datetime.now(UTC)
-        checked = check(serving, models=["trips"], window=window(began, ended))
-        actions.append(checked["action"])
-        label(serving, frame)
-        check(serving, models=["trips"], window=window(ended, datetime.now(UTC)))  # measures the one before again
-    assert actions == ["quarantine", "note"]
-    [problem] = report(serving, checked)["problems"]
+        found.append(check(cloud, models=["trips"], window=window(began, ended)))
+        label(cloud, labelled(frame))
+        check(cloud, models=["trips"], window=window(ended, datetime.now(UTC)))
+    return found
+
+
+def test_what_looked_broken_and_did_no_harm_is_a_broken_feed_no_more(serving: Cloud) -> None:
+    """The model does not go by the distance, and labels show it."""
+    first, second = checked_twice(
+        serving, lambda rows: rows.assign(distance=rows["distance"] / 1_000), lambda rows: rows
+    )
+    assert [first["action"], second["action"]] == ["quarantine", "note"]
+    [problem] = report(serving, second)["problems"]
     assert problem["harmless"]
     assert problem["sentence"].endswith("as in a window that labels showed fine")
 
 
 def test_what_looked_broken_and_did_harm_stays_a_broken_feed(serving: Cloud) -> None:
-    actions = []
-    for seed in (10, 11):
-        began = datetime.now(UTC)
-        frame = trips(600, seed=seed, start=seed * 10_000)
-        predict(serving, frame.assign(wind=frame["wind"] * 1_000))
-        ended = datetime.now(UTC)
-        actions.append(check(serving, models=["trips"], window=window(began, ended))["action"])
-        label(serving, frame.assign(late=frame["late"].sample(frac=1, random_state=1).to_numpy()))
-        check(serving, models=["trips"], window=window(ended, datetime.now(UTC)))
-    assert actions == ["quarantine", "quarantine"]
+    checks = checked_twice(
+        serving,
+        lambda rows: rows.assign(wind=rows["wind"] * 1_000),
+        lambda rows: rows.assign(late=rows["late"].sample(frac=1, random_state=1).to_numpy()),
+    )
+    assert [one["action"] for one in checks] == ["quarantine", "quarantine"]
 
 
 def windows(cloud: Cloud, frames: list[pd.DataFrame], labelled: int) -> list[dict[str, Any]]:
