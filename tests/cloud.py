@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -30,11 +31,14 @@ from tidemill.aws.objects import Objects
 from tidemill.aws.registry import Registry
 from tidemill.aws.stores import Notices, Stores
 from tidemill.contracts import Start
+from tidemill.flows.captures import Captures
+from tidemill.stages.captured import Record
 
 ROOT = Path(__file__).resolve().parents[1]
 REGION = "us-east-1"
 ACCOUNT = "123456789012"
 BUCKETS = ("data", "models", "captures")
+EVER = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 ENVIRONMENT = {
     "DATA_BUCKET": "data",
     "MODEL_BUCKET": "models",
@@ -119,6 +123,10 @@ class Cloud:
         reply = self.invoke("infer", event)
         return reply["statusCode"], json.loads(reply["body"])
 
+    def captured(self, kind: str = "predictions") -> list[Record]:
+        """All that was, of model trips."""
+        return list(Captures(self.stores.captures).read(kind, "trips", *EVER))
+
     def _infer(self, handler: Callable[[Any, Any], Any], event: Mapping[str, Any], context: Any) -> Any:
         """With its log, which the subscription carries on."""
         written: list[str] = []
@@ -163,10 +171,10 @@ def _put_back(kept: Kept) -> None:
         clients.dynamodb().put_item(TableName=ENVIRONMENT["REGISTRY_TABLE"], Item=item)
 
 
-def awslogs(lines: Sequence[str], stream: str = "2026/11/25/[$LATEST]s", kind: str = "DATA_MESSAGE") -> dict[str, Any]:
+def awslogs(lines: Sequence[str], stream: str = "2026/11/25/[$LATEST]s") -> dict[str, Any]:
     """The event by which CloudWatch Logs delivers lines to a function."""
     document = {
-        "messageType": kind,
+        "messageType": "DATA_MESSAGE",
         "owner": ACCOUNT,
         "logGroup": "infer",
         "logStream": stream,

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tests.bench.drift_judge import evidently, installed, save
-from tests.bench.simulated import Simulation, added, interval, line, main, shown
+from tests.bench.simulated import Simulation, added, head, interval, line, main, shown
 from tests.bench.worlds import Counted, World, matrix
 from tidemill.profile import Profile
 from tidemill.spec import Monitor, Retrain
@@ -248,8 +248,7 @@ class Bench(Simulation):
 
     def clean(self) -> None:
         print("\nClean windows, in % of references (95 % interval); three windows of each size share one\n")
-        line("rows", "columns", "references", "drift", "of how columns go together", "broken feed", "retrain")
-        line(*["---"] * 7)
+        head("rows", "columns", "references", "drift", "of how columns go together", "broken feed", "retrain")
         running = {columns: self.start(clean, columns) for columns in reversed(WIDTHS)}
         done = {columns: dict(zip(SIZES, wait(), strict=True)) for columns, wait in running.items()}
         found = {cell: done[cell.columns][cell.rows] for cell in CELLS}
@@ -273,8 +272,7 @@ class Bench(Simulation):
 
     def together(self) -> None:
         print("\nClean windows of many rows, with the test of how the columns go together, in %\n")
-        line("rows", "columns", "windows", "drift", "of how columns go together")
-        line(*["---"] * 5)
+        head("rows", "columns", "windows", "drift", "of how columns go together")
         parts = TOGETHER_PART
         running = {cell: self.start(together, cell, self.one_in(parts[cell])) for cell in dearest(parts)}
         broken = []
@@ -291,8 +289,7 @@ class Bench(Simulation):
 
     def planted(self) -> None:
         print(f"\nPlanted changes against references of {REFERENCES[-1]:,} rows, found in % (95 % interval)\n")
-        line("change", "rows", "columns", "references", "in the first window", "within two")
-        line(*["---"] * 6)
+        head("change", "rows", "columns", "references", "in the first window", "within two")
         ties = sorted({change.tie for change in CHANGES})
         settings = [Setting(columns, tie) for columns in reversed(WIDTHS) for tie in ties]
         running = {one: self.start(planted, one, self.one_in(PLANTED_PART[one.columns])) for one in settings}
@@ -322,8 +319,7 @@ class Bench(Simulation):
         )
         windows = self.one_in(PEER_PART)
         print(f"(up to {windows} windows a cell, and no new one after {windows * PEER_SECONDS:.0f} s of its time)\n")
-        line("rows", "columns", "windows", "Evidently: a column drifted", "half of them", "ours: drift")
-        line(*["---"] * 6)
+        head("rows", "columns", "windows", "Evidently: a column drifted", "half of them", "ours: drift")
         running = {cell: self.pool.submit(beside, cell, python, windows) for cell in dearest(CELLS)}
         for cell in CELLS:
             peer = running[cell].result()

@@ -21,7 +21,7 @@ import numpy as np
 from tests.bench.drift_check import MODEL, START
 from tests.bench.drift_judge import evidently, installed, save
 from tests.bench.folder import objects
-from tests.bench.simulated import line
+from tests.bench.simulated import head, line
 from tests.bench.worlds import Category, Number, World, matrix
 from tidemill.flows.captures import Captures
 from tidemill.schema import Column, Schema
@@ -103,8 +103,7 @@ def main(rows: int) -> int:
         peer.mkdir()
         save(peer / "window.npz", WORLD.draw(np.random.default_rng(SEED), rows))
         print(f"{rows:,} captured rows of {len(WORLD.laws)} columns, {size / 1e6:,.0f} MB of JSON lines\n")
-        line("check", "training rows", "seconds", "peak MB", "verdict")
-        line(*["---"] * 5)
+        head("check", "training rows", "seconds", "peak MB", "verdict")
         ours: dict[str, Any] = {}
         for training in (FEW_ROWS, rows):
             train(folder, training)

@@ -18,7 +18,7 @@ from multiprocessing import get_context
 import numpy as np
 import numpy.typing as npt
 
-from tests.bench.simulated import shown
+from tests.bench.simulated import head, line, shown
 from tidemill.stages.estimate import estimate, learn
 from tidemill.stages.metrics import METRICS, as_judged, dummy_prediction
 
@@ -124,18 +124,15 @@ def main(trials: int, metrics: Sequence[str]) -> int:
             for cell in cells
         }
         for change, what in CHANGES.items():
-            print(
-                f"\nWhat changed: {what}\n\n| metric | held out, window | estimated | within 95 % | mean error | drop |"
-            )
-            print("| --- | --- | --- | --- | --- | --- |", flush=True)
+            print(f"\nWhat changed: {what}\n")
+            head("metric", "held out, window", "estimated", "within 95 %", "mean error", "drop")
             for cell in (cell for cell in cells if cell.change == change):
                 found = sum((one.result() for one in rows[cell]), Found())
                 totals[change] += found
                 mean = f"{found.error / found.estimated:.3g}" if found.estimated else "-"
                 within, drops = shown(found.covered, found.estimated), shown(found.drops, trials)
                 sizes = f"{cell.held_out:,}, {cell.window:,}"
-                line = (cell.metric, sizes, f"{found.estimated:,} of {trials:,}", within, mean, drops)
-                print(f"| {' | '.join(line)} |", flush=True)
+                line(cell.metric, sizes, f"{found.estimated:,} of {trials:,}", within, mean, drops)
     quiet = totals["none"]
     windows = trials * sum(cell.change == "none" for cell in cells)
     print(

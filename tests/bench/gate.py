@@ -19,7 +19,7 @@ import numpy.typing as npt
 from scipy.stats import t
 from sklearn.model_selection import RepeatedStratifiedKFold
 
-from tests.bench.simulated import Simulation, added, interval, line, main, shown
+from tests.bench.simulated import Simulation, added, head, interval, line, main, shown
 from tidemill.spec import Gate
 from tidemill.stages import attempts, bootstrap, gate
 from tidemill.stages.attempts import Sketch
@@ -305,9 +305,7 @@ def keep_redraws() -> None:
 class Bench(Simulation):
     def comparisons(self, metric: str, shares: Sequence[float]) -> None:
         print(f"\n{metric}; the champion's AUC is {CHAMPION}. Promoted, in % (95 % interval)\n")
-        heads = ["rows", "positives", "correlation", "0.73", "0.75", "alone", "plain ≥", "0.77"]
-        line(*heads)
-        line(*["---"] * len(heads))
+        head("rows", "positives", "correlation", "0.73", "0.75", "alone", "plain ≥", "0.77")
         rows = list(product(SIZES, shares, CORRELATIONS))
         running = {(row, auc): self.start(compare, Cell(metric, *row, auc)) for row in rows for auc in CANDIDATES}
         found: dict[tuple[tuple[int, float, float], float], Tally] = {}
@@ -361,8 +359,7 @@ class Bench(Simulation):
 
     def retrains(self) -> None:
         print(f"\n{RETRAINS} retrains, each candidate as good as the champion: series with a false win, in %\n")
-        line("rows", "grow by", "correlation", "promoted", f"at {GATE.confidence:.1%} each time", "plain ≥")
-        line(*["---"] * 6)
+        head("rows", "grow by", "correlation", "promoted", f"at {GATE.confidence:.1%} each time", "plain ≥")
         plans = [Retrains(*row) for row in product(SIZES[:2], (0.2,), CORRELATIONS, (1.0, GROWTH))]
         running = [(plan, self.start(retrain, plan)) for plan in plans]
         broken = []
@@ -379,9 +376,7 @@ class Bench(Simulation):
 
     def small_tables(self) -> None:
         print(f"\nTables judged by {REPEATS} × {FOLDS}-fold cross-validation, in % of candidates\n")
-        heads = ["rows", "the candidate is", "beats no features", "beats the champion", "both", "uncorrected t-test"]
-        line(*heads)
-        line(*["---"] * len(heads))
+        head("rows", "the candidate is", "beats no features", "beats the champion", "both", "uncorrected t-test")
         plans = [replace(small, rows=rows) for rows in SMALL_SIZES for small in SMALL]
         running = [(plan, self.start(cross_validated, plan)) for plan in plans]
         promoted, beaten = [], []

@@ -73,6 +73,12 @@ def line(*cells: str) -> None:
     print(f"| {' | '.join(cells)} |", flush=True)
 
 
+def head(*cells: str) -> None:
+    """Of a table."""
+    line(*cells)
+    line(*["---"] * len(cells))
+
+
 def interval(hits: int, trials: int) -> tuple[float, float]:
     """Clopper & Pearson 1934, at 95 %."""
     low = float(beta.ppf(0.025, hits, trials - hits + 1)) if hits else 0.0

@@ -51,7 +51,7 @@ import numpy.typing as npt
 from moto import mock_aws
 from threadpoolctl import threadpool_limits
 
-from tests.bench.simulated import WORKERS, Claims, line
+from tests.bench.simulated import WORKERS, Claims, head, line
 from tests.bench.year_loop import LABELS_LATE, MODEL, Checkup, Loop, checked_at
 from tests.bench.year_rivals import Encoded, Material, Rivals, months, score
 from tests.bench.year_story import story
@@ -166,8 +166,7 @@ class Bench(Claims):
     def scores(self) -> None:
         year = self.year
         print(f"\nMean ROC AUC of a day; the first champion's evaluation had {year.promised:.3f} on all rows at once\n")
-        line("month", "ours", *[name for name in year.scores if name != "ours"], "ours: retrains", "promoted")
-        line(*["---"] * (len(year.scores) + 3))
+        head("month", "ours", *[name for name in year.scores if name != "ours"], "ours: retrains", "promoted")
         for days in months(year.plan):
             self._months(f"{days[0]:%B}", days)
         days = list(year.plan)
@@ -191,11 +190,10 @@ class Bench(Claims):
         """What the retrains come from."""
         judged = ("dropped", "fine", "insufficient_labels")
         print("\nWhat the daily checks found; performance by labels as it was known in the end\n")
-        line(
+        head(
             "days", "checks", "labels: dropped", "fine", "too few", "estimated drop", "drift", "broken feed",
             "held back", "told",
         )  # fmt: skip
-        line(*["---"] * 10)
         facts = (*judged, "estimated_drop", "drift", "quarantine", "refused", "told")
         for name, days in self._phases().items():
             checkups = [each for each in self.year.checkups if each.day in days]
@@ -224,8 +222,7 @@ class Bench(Claims):
 
     def events(self) -> None:
         print("\nEvery event, by the day that was checked\n")
-        line("day", "event", "what was said")
-        line(*["---"] * 3)
+        head("day", "event", "what was said")
         for entry in story(self.year.checkups):
             line(*entry.cells())
         print()

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from tests.cloud import Cloud
 from tests.cloud import cloud as make_cloud
 from tests.integration.test_monitoring import MONITORED, check, label, predict
 from tests.tables import trips
-from tidemill.flows.captures import Captures
 from tidemill_cli.cloud import Target
 from tidemill_cli.commands.init import put_spec
 from tidemill_cli.console import Console
@@ -29,16 +27,12 @@ def serving() -> Iterator[Cloud]:
         yield cloud
 
 
-def captured(cloud: Cloud) -> list[dict[str, Any]]:
-    return list(Captures(cloud.stores.captures).read("predictions", "trips", None, datetime.now(UTC)))
-
-
 def test_it_is_answered_with_and_in_no_log_and_no_bucket(serving: Cloud, capfd: pytest.CaptureFixture[str]) -> None:
     frame = trips(50, seed=7, start=50_000)
     predict(serving, frame)
-    answers = {record["id"]: record["prediction"] for record in captured(serving)}
+    answers = {record["id"]: record["prediction"] for record in serving.captured()}
     rows = json.loads(frame.drop(columns=["late", "wind"]).to_json(orient="records"))
-    assert [record["row"] for record in sorted(captured(serving), key=lambda one: one["id"])] == sorted(
+    assert [record["row"] for record in sorted(serving.captured(), key=lambda one: one["id"])] == sorted(
         rows, key=lambda row: str(row["trip"])
     )
     # Nothing else tells these rows' answers apart.

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,7 +14,6 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from tests.cloud import ROOT, Cloud
 from tidemill.aws.registry import Registry
 from tidemill.errors import StoreUnavailable
-from tidemill.flows.captures import Captures
 from tidemill.schema import Column, Schema
 
 EVENTS: list[dict[str, Any]] = json.loads((ROOT / "tests/events/tritonclient.json").read_text())
@@ -101,8 +100,7 @@ def test_every_reply_to_tritonclient_is_what_it_expects(serving: Cloud) -> None:
 
 def test_what_the_protocol_was_answered_is_captured_as_any_other_row(serving: Cloud) -> None:
     replayed(serving, INFER)
-    end = datetime.now(UTC) + timedelta(minutes=1)
-    records = {one["id"]: one for one in Captures(serving.stores.captures).read("predictions", "trips", None, end)}
+    records = {one["id"]: one for one in serving.captured()}
     assert records["a1"]["row"] == {"trip": "a1", "distance": 120.5, "wind": 1, "carrier": "cedar"}
     assert set(records["a2"]["probabilities"]) == {"no", "yes"}
 

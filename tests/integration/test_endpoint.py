@@ -11,7 +11,6 @@ from tests.tables import SPEC
 from tidemill.aws.objects import Objects
 from tidemill.aws.registry import Registry
 from tidemill.errors import StoreUnavailable, TooLarge
-from tidemill.flows.captures import Captures
 from tidemill.flows.champions import FRESH, STALE
 from tidemill.flows.infer import Endpoint
 
@@ -45,8 +44,7 @@ def make_endpoint(cloud: Cloud) -> tuple[Endpoint, Clock, list[tuple[str, float]
 
 def test_every_answered_row_is_captured_as_it_was_answered(serving: Cloud) -> None:
     serving.http("POST", "/models/trips/predict", {"rows": [ROW, {**ROW, "trip": "t10", "note": "not a column"}]})
-    end = datetime.now(UTC) + timedelta(minutes=1)
-    records = list(Captures(serving.stores.captures).read("predictions", "trips", None, end))
+    records = serving.captured()
     assert [record["id"] for record in records] == ["t9", "t10"]
     assert records[1]["row"] == {**ROW, "trip": "t10"}
     assert records[0]["version"] == 1

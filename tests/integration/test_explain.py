@@ -1,7 +1,6 @@
 """Explanations as a client asks for them: over the endpoint, of versions that Validate wrote."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ from tests.integration.test_endpoint import ROW, make_endpoint, promote_second
 from tests.tables import SPEC
 from tidemill.aws.objects import Objects
 from tidemill.errors import InvalidRequest, ModelIncompatible, StoreUnavailable
-from tidemill.flows.captures import Captures
 
 LATE = {"distance": 120.5, "wind": 2.5, "carrier": "cedar"}
 MANIFEST = "models/trips/1/manifest.json"
@@ -28,11 +26,6 @@ def serving() -> Iterator[Cloud]:
 
 def explain(cloud: Cloud, *rows: dict[str, Any], explain: Any = True) -> tuple[int, Any]:
     return cloud.http("POST", "/models/trips/predict", {"rows": rows, "explain": explain})
-
-
-def captured(cloud: Cloud) -> list[dict[str, Any]]:
-    end = datetime.now(UTC) + timedelta(minutes=1)
-    return list(Captures(cloud.stores.captures).read("predictions", "trips", None, end))
 
 
 def test_what_moved_the_answer_is_told_beside_it(serving: Cloud) -> None:
@@ -93,7 +86,7 @@ def test_what_is_neither_true_nor_false_is_refused(serving: Cloud, asked: Any) -
 
 def test_an_explained_prediction_is_captured_like_any_other(serving: Cloud) -> None:
     _, reply = explain(serving, {**LATE, "trip": "t9"})
-    (record,) = captured(serving)
+    (record,) = serving.captured()
     assert record["prediction"] == reply["predictions"][0]["prediction"]
     assert record["row"] == {"trip": "t9", "distance": 120.5, "carrier": "cedar"}
     assert "explanation" not in record
@@ -103,7 +96,7 @@ def test_too_many_rows_are_told_the_limit_and_not_captured(serving: Cloud) -> No
     status, reply = explain(serving, *[LATE] * 101)
     assert status == 413
     assert "101 rows to explain, and 100 is the limit" in reply["detail"]
-    assert not captured(serving)
+    assert not serving.captured()
 
 
 def test_a_version_of_before_says_so_and_predicts(serving: Cloud) -> None:
@@ -114,7 +107,7 @@ def test_a_version_of_before_says_so_and_predicts(serving: Cloud) -> None:
     assert status == 400
     assert "version 1 of trips has no reference rows to explain by: predict without 'explain'" in reply["detail"]
     assert explain(serving, LATE, explain=False)[0] == 200
-    assert len(captured(serving)) == 1
+    assert len(serving.captured()) == 1
 
 
 def test_reference_rows_are_read_at_the_first_explanation_and_once(
@@ -168,4 +161,4 @@ def test_while_the_reference_rows_cannot_be_read_the_client_is_told_to_come_agai
     with monkeypatch.context() as patched:
         patched.setattr(Objects, "get", refuse)
         assert explain(serving, LATE)[0] == 503
-    assert len(captured(serving)) == 1
+    assert len(serving.captured()) == 1

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import patch
@@ -22,6 +23,7 @@ from tidemill.flows.captures import Captures
 from tidemill.flows.monitor import monitor
 
 MINUTE = timedelta(minutes=1)
+Change = Callable[[pd.DataFrame], pd.DataFrame]
 
 
 @pytest.fixture
@@ -134,10 +136,8 @@ def test_labels_that_fit_nothing_are_counted(serving: Cloud) -> None:
 
 def test_answers_of_another_version_in_the_window_are_counted_apart(serving: Cloud) -> None:
     predict(serving, trips(200, seed=7, start=50_000))
-    captures = Captures(serving.stores.captures)
-    end = datetime.now(UTC) + MINUTE
-    records = list(captures.read("predictions", "trips", None, end))
-    captures.write("predictions", "trips", "of-2", [{**record, "version": 2} for record in records[:50]])
+    others = [{**record, "version": 2} for record in serving.captured()[:50]]
+    Captures(serving.stores.captures).write("predictions", "trips", "of-2", others)
     found = report(serving, check(serving))
     assert (found["predictions"], found["other_versions"]) == (200, {"2": 50})
 
@@ -194,7 +194,7 @@ def test_a_file_in_a_folder_of_ours_is_told_and_not_read(serving: Cloud, folder:
 
 def test_a_file_in_a_folder_of_ours_is_not_taken_for_records(cloud: Cloud) -> None:
     drop(cloud, "2026/11/25/outcome.csv", b"id,label\nk,yes\n")
-    assert list(Captures(cloud.stores.captures).read("labels", "trips", None, datetime.now(UTC))) == []
+    assert cloud.captured("labels") == []
 
 
 def test_a_version_has_the_table_that_estimates_are_made_from(serving: Cloud) -> None:
@@ -207,16 +207,6 @@ def test_a_version_has_the_table_that_estimates_are_made_from(serving: Cloud) ->
     assert found["low"] < found["value"] < found["high"]
 
 
-def test_rows_that_the_model_knows_less_of_are_an_estimated_drop_that_asks_for_labels(serving: Cloud) -> None:
-    frame = trips(1_500, seed=9, start=50_000)
-    frame["wind"] = frame["wind"] * 0.15
-    predict(serving, frame)
-    checked = check(serving)
-    assert checked["action"] == "note"
-    assert checked["reason"].startswith("without labels roc_auc is estimated at")
-    assert "there is nothing new to learn from: send labels" in checked["notice"]
-
-
 def shrunk(cloud: Cloud, seed: int, labelled: int) -> tuple[datetime, datetime]:
     """The window of rows of which the model knows less, so many of them with a label."""
     began = datetime.now(UTC)
@@ -226,6 +216,14 @@ def shrunk(cloud: Cloud, seed: int, labelled: int) -> tuple[datetime, datetime]:
     if labelled:
         label(cloud, frame[:labelled])
     return began, datetime.now(UTC)
+
+
+def test_rows_that_the_model_knows_less_of_are_an_estimated_drop_that_asks_for_labels(serving: Cloud) -> None:
+    shrunk(serving, 9, labelled=0)
+    checked = check(serving)
+    assert checked["action"] == "note"
+    assert checked["reason"].startswith("without labels roc_auc is estimated at")
+    assert "there is nothing new to learn from: send labels" in checked["notice"]
 
 
 def test_labels_that_trickle_in_add_up_to_something_new(serving: Cloud) -> None:
@@ -292,14 +290,19 @@ def test_a_retrain_looks_back_no_further_than_labels_may_have_come_since_the_las
     assert not [key for key in read if key.endswith("of-5.jsonl")]
 
 
-def test_nothing_is_learned_from_a_window_in_quarantine(serving: Cloud) -> None:
+def put_in_quarantine(cloud: Cloud) -> None:
+    """A window of 600 labelled predictions from a broken feed."""
     began = datetime.now(UTC)
     broken = trips(600, seed=10, flipped=True, start=50_000)
     broken["distance"] = broken["distance"] * 1_000
-    predict(serving, broken)
-    label(serving, broken)
-    ended = datetime.now(UTC)
-    assert check(serving, models=["trips"], window=window(began, ended))["action"] == "quarantine"
+    predict(cloud, broken)
+    label(cloud, broken)
+    found = check(cloud, models=["trips"], window=window(began, datetime.now(UTC)))
+    assert found["action"] == "quarantine"
+
+
+def test_nothing_is_learned_from_a_window_in_quarantine(serving: Cloud) -> None:
+    put_in_quarantine(serving)
     frame = trips(400, seed=11, flipped=True, start=60_000)
     predict(serving, frame)
     label(serving, frame)
@@ -311,13 +314,7 @@ def test_nothing_is_learned_from_a_window_in_quarantine(serving: Cloud) -> None:
 
 def test_labels_of_a_window_in_quarantine_are_nothing_new(serving: Cloud) -> None:
     """Where all that is labelled is left out, a retrain would be in vain."""
-    began = datetime.now(UTC)
-    broken = trips(600, seed=10, flipped=True, start=50_000)
-    broken["distance"] = broken["distance"] * 1_000
-    predict(serving, broken)
-    label(serving, broken)
-    ended = datetime.now(UTC)
-    assert check(serving, models=["trips"], window=window(began, ended))["action"] == "quarantine"
+    put_in_quarantine(serving)
     found = check(serving, models=["trips"], window=window(*shrunk(serving, 9, labelled=30)))
     assert "there is nothing new to learn from" in found["reason"]
 
@@ -335,12 +332,10 @@ def test_of_a_window_that_reaches_into_quarantine_only_the_other_labels_are_new(
 
 def capture(cloud: Cloud, frame: pd.DataFrame, start: datetime) -> dict[str, str]:
     """Predictions as if they had been made within an hour from `start` on; that window."""
-    now = datetime.now(UTC)
     predict(cloud, frame)
-    captures = Captures(cloud.stores.captures)
-    ids = set(frame["trip"])
-    made = [one for one in captures.read("predictions", "trips", now - MINUTE, now + MINUTE) if one["id"] in ids]
-    captures.write("predictions", "trips", "then", [{**one, "time": (start + MINUTE).isoformat()} for one in made])
+    ids, then = set(frame["trip"]), (start + MINUTE).isoformat()
+    made = [{**one, "time": then} for one in cloud.captured() if one["id"] in ids]
+    Captures(cloud.stores.captures).write("predictions", "trips", "then", made)
     return window(start, start + timedelta(hours=1))
 
 
@@ -407,35 +402,38 @@ def test_versions_and_retrains_are_marked_whatever_window_they_lie_in(serving: C
     assert len(found["marks"]) == 3
 
 
-def test_what_looked_broken_and_did_no_harm_is_a_broken_feed_no_more(serving: Cloud) -> None:
-    """The model does not go by the distance, and labels show it."""
-    actions = []
+def checked_twice(cloud: Cloud, sent: Change, labelled: Change) -> list[dict[str, Any]]:
+    """Two windows, the second after labels of the first have come and it was measured again."""
+    found = []
     for seed in (10, 11):
         began = datetime.now(UTC)
         frame = trips(600, seed=seed, start=seed * 10_000)
-        predict(serving, frame.assign(distance=frame["distance"] / 1_000))
+        predict(cloud, sent(frame))
         ended = datetime.now(UTC)
-        checked = check(serving, models=["trips"], window=window(began, ended))
-        actions.append(checked["action"])
-        label(serving, frame)
-        check(serving, models=["trips"], window=window(ended, datetime.now(UTC)))  # measures the one before again
-    assert actions == ["quarantine", "note"]
-    [problem] = report(serving, checked)["problems"]
+        found.append(check(cloud, models=["trips"], window=window(began, ended)))
+        label(cloud, labelled(frame))
+        check(cloud, models=["trips"], window=window(ended, datetime.now(UTC)))
+    return found
+
+
+def test_what_looked_broken_and_did_no_harm_is_a_broken_feed_no_more(serving: Cloud) -> None:
+    """The model does not go by the distance, and labels show it."""
+    first, second = checked_twice(
+        serving, lambda rows: rows.assign(distance=rows["distance"] / 1_000), lambda rows: rows
+    )
+    assert [first["action"], second["action"]] == ["quarantine", "note"]
+    [problem] = report(serving, second)["problems"]
     assert problem["harmless"]
     assert problem["sentence"].endswith("as in a window that labels showed fine")
 
 
 def test_what_looked_broken_and_did_harm_stays_a_broken_feed(serving: Cloud) -> None:
-    actions = []
-    for seed in (10, 11):
-        began = datetime.now(UTC)
-        frame = trips(600, seed=seed, start=seed * 10_000)
-        predict(serving, frame.assign(wind=frame["wind"] * 1_000))
-        ended = datetime.now(UTC)
-        actions.append(check(serving, models=["trips"], window=window(began, ended))["action"])
-        label(serving, frame.assign(late=frame["late"].sample(frac=1, random_state=1).to_numpy()))
-        check(serving, models=["trips"], window=window(ended, datetime.now(UTC)))
-    assert actions == ["quarantine", "quarantine"]
+    checks = checked_twice(
+        serving,
+        lambda rows: rows.assign(wind=rows["wind"] * 1_000),
+        lambda rows: rows.assign(late=rows["late"].sample(frac=1, random_state=1).to_numpy()),
+    )
+    assert [one["action"] for one in checks] == ["quarantine", "quarantine"]
 
 
 def windows(cloud: Cloud, frames: list[pd.DataFrame], labelled: int) -> list[dict[str, Any]]:

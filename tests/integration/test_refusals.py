@@ -26,11 +26,6 @@ def serving(cloud: Cloud) -> Cloud:
     return cloud
 
 
-def captured(cloud: Cloud) -> list[dict[str, Any]]:
-    end = datetime.now(UTC) + timedelta(minutes=1)
-    return list(Captures(cloud.stores.captures).read("refusals", "trips", None, end))
-
-
 def send(cloud: Cloud, frame: pd.DataFrame, size: int = 50) -> None:
     """Rows that are refused."""
     rows = json.loads(frame.to_json(orient="records"))
@@ -46,7 +41,7 @@ def renamed(rows: int, seed: int = 7) -> pd.DataFrame:
 def test_a_refusal_says_what_was_wrong_with_which_field_and_no_value(serving: Cloud) -> None:
     rows = [{**ROW, "trip": SENT, "distance": SENT, "wind": None}, ROW, {SENT: SENT, "distance": 1.0}]
     assert serving.http("POST", "/models/trips/predict", {"rows": rows})[0] == 400
-    [record] = captured(serving)
+    [record] = serving.captured("refusals")
     assert {name: record[name] for name in ("version", "rows", "more")} == {"version": 1, "rows": 3, "more": 0}
     assert sorted(record["problems"]) == [
         ["carrier", "absent"],
@@ -72,7 +67,7 @@ def test_a_body_in_which_no_rows_can_be_read_counts_as_one_row(
     serving: Cloud, path: str, body: str, problem: str
 ) -> None:
     assert serving.http("POST", path, body=body)[0] in (400, 413)
-    [record] = captured(serving)
+    [record] = serving.captured("refusals")
     assert (record["rows"], record["problems"]) == (1, [["", problem]])
 
 
@@ -165,7 +160,7 @@ def test_refusals_of_another_time_or_version_are_not_the_windows(serving: Cloud)
     past = {"start": "2001-01-01T00:00:00Z", "end": "2001-01-02T00:00:00Z"}
     assert report(serving, check(serving, models=["trips"], window=past))["refusals"]["rows"] == 0
     captures = Captures(serving.stores.captures)
-    captures.write("refusals", "trips", "of-2", [{**record, "version": 2} for record in captured(serving)])
+    captures.write("refusals", "trips", "of-2", [{**record, "version": 2} for record in serving.captured("refusals")])
     found = report(serving, check(serving, models=["trips"]))["refusals"]
     assert (found["rows"], found["others"]) == (200, {"2": 200})
 

@@ -157,8 +157,8 @@ def background(data: Data, manifest: dict[str, Any]) -> bytes:
     return drawn
 
 
-def served(data: Data, candidate: str = "linear") -> ServedModel:
-    return ServedModel(*artifacts(data, trained(candidate, data).onnx))
+def served(data: Data) -> ServedModel:
+    return ServedModel(*artifacts(data, trained("linear", data).onnx))
 
 
 @dataclass(frozen=True)

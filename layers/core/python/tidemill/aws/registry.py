@@ -216,12 +216,7 @@ class Registry:
 
     def checks(self, model: str, limit: int | None = None, since: str = "") -> list[Item]:
         """The newest windows first; `since` is the least end that a window may have."""
-        found = []
-        for item in self._query(model, "CHECK#", newest_first=True, limit=limit):
-            if str(item["sk"]) < f"CHECK#{since}":
-                break
-            found.append(item)
-        return found
+        return _since(f"CHECK#{since}", self._query(model, "CHECK#", newest_first=True, limit=limit))
 
     def end_failing(self, model: str) -> None:
         """A check was made: the next one that fails is news, which the monitoring machine writes down."""
@@ -251,8 +246,7 @@ class Registry:
 
     def events(self, model: str, since: str = "") -> list[Item]:
         """The oldest first."""
-        newest_first = self._query(model, "EVENT#", newest_first=True)
-        return list(takewhile(lambda item: str(item["sk"]) >= f"EVENT#{since}", newest_first))[::-1]
+        return _since(f"EVENT#{since}", self._query(model, "EVENT#", newest_first=True))[::-1]
 
     # DynamoDB
 
@@ -351,6 +345,10 @@ def window_of(check: Item) -> tuple[datetime, datetime]:
 def quarantined(checks: Iterable[Item]) -> list[tuple[datetime, datetime]]:
     """Windows whose feed a check found broken."""
     return [window_of(check) for check in checks if check["action"] == "quarantine"]
+
+
+def _since(sk: str, newest_first: Iterable[Item]) -> list[Item]:
+    return list(takewhile(lambda item: str(item["sk"]) >= sk, newest_first))
 
 
 def _key(model: str, sk: str) -> Item:

@@ -31,9 +31,9 @@ class Captures:
         body = "\n".join(map(as_json, records))
         self.objects.put(_key(kind, model, first, f"-{name}.jsonl"), body.encode(), "application/x-ndjson")
 
-    def read(self, kind: str, model: str, start: datetime | None, end: datetime) -> Iterator[Record]:
-        """Records whose time is in [start, end), in the order of their time; from the beginning without a start."""
-        low, high = start.isoformat() if start else "", end.isoformat()
+    def read(self, kind: str, model: str, start: datetime, end: datetime) -> Iterator[Record]:
+        """Records whose time is in [start, end), in the order of their time."""
+        low, high = start.isoformat(), end.isoformat()
         for minute in self._minutes(kind, model, start, end):
             records = (json.loads(line) for lines in _once(minute) for line in lines.splitlines())
             yield from sorted((one for one in records if low <= one["time"] < high), key=lambda one: str(one["time"]))
@@ -50,9 +50,9 @@ class Captures:
         if pieces:
             yield b"\n".join(pieces)
 
-    def _minutes(self, kind: str, model: str, start: datetime | None, end: datetime) -> Iterator[Iterator[bytes]]:
+    def _minutes(self, kind: str, model: str, start: datetime, end: datetime) -> Iterator[Iterator[bytes]]:
         """The objects of each minute."""
-        after = _key(kind, model, start - SPAN) if start else ""
+        after = _key(kind, model, start - SPAN)
         # The name has whole seconds, the record has them exactly.
         last = _key(kind, model, end + timedelta(seconds=1))
         listed = takewhile(lambda key: key < last, self.objects.keys(f"{kind}/{model}/", after))

@@ -62,15 +62,11 @@ def _dropped(prefix: str, start: datetime, now: datetime, objects: Objects) -> I
             yield entry
 
 
-def _is_year(folder: str) -> bool:
-    return bool(_YEAR.fullmatch(folder))
-
-
 def _read(
     entry: Entry, model: str, schema: Schema, path: Path, objects: Objects, most: int
 ) -> Generator[Record, None, LabelFile]:
     name = entry.key.removeprefix(f"labels/{model}/")
-    if _is_year(name.partition("/")[0]):
+    if _YEAR.fullmatch(name.partition("/")[0]):
         misplaced = (
             f"it is not read: folders named by a year are for labels that come by HTTP; put it under labels/{model}/"
         )

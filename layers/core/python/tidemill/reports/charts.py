@@ -36,8 +36,13 @@ def overlaid(before: Sequence[float], now: Sequence[float], title: str) -> Marku
     outline = f"M0 {height}" + "".join(
         f"V{height - height * value / top:.1f}H{step * (i + 1):.1f}" for i, value in enumerate(now)
     )
-    line = tag("path", d=f"{outline}V{height}", class_="curve thin")
-    return svg(width, height, title, _bars(before, top, "past", gap=0), line)
+    bars = (
+        f"M{step * i:.1f} {height}v-{max(1.0, height * value / top):.1f}h{max(0.5, step):.1f}V{height}z"
+        for i, value in enumerate(before)
+        if value > 0
+    )
+    past = tag("path", d="".join(bars), class_="past")
+    return svg(width, height, title, past, tag("path", d=f"{outline}V{height}", class_="curve thin"))
 
 
 def histograms(now: Sequence[float], before: Sequence[float], title: str) -> Markup:
@@ -409,17 +414,6 @@ def _part(value: float, low: float, high: float) -> float:
     """Where in the range the value lies, 0 to 1."""
     span = high - low
     return min(1.0, max(0.0, (value - low) / span)) if math.isfinite(span) and span > 0 else 0.5
-
-
-def _bars(heights: Sequence[float], top: float, class_: str, gap: float = 1) -> Markup:
-    width, height = _SMALL
-    step = width / max(1, len(heights))
-    drawn = (
-        f"M{step * i:.1f} {height}v-{max(1.0, height * value / top):.1f}h{max(0.5, step - gap):.1f}V{height}z"
-        for i, value in enumerate(heights)
-        if value > 0
-    )
-    return tag("path", d="".join(drawn), class_=class_)
 
 
 def _steps(heights: Sequence[float], width: float, height: float, top: float, class_: str) -> Markup:

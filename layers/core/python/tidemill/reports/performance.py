@@ -140,25 +140,22 @@ def _now(report: Document) -> Document:
 
 
 def _of_drift(window: Document) -> str:
-    return {"insufficient_data": "too few rows"}.get(window["verdict"], str(window["verdict"]).replace("_", " "))
+    verdict = str(window["verdict"])
+    return "too few rows" if verdict == "insufficient_data" else verdict.replace("_", " ")
 
 
 def _point(window: Document, numbers: Document) -> tuple[Any, ...]:
-    return _seconds(window), *(numbers.get(name) for name in ("value", "low", "high"))
+    return _seconds(window["end"]), *(numbers.get(name) for name in ("value", "low", "high"))
 
 
-def _seconds(window: Document) -> float:
-    return _moment(window["end"])
-
-
-def _moment(text: str) -> float:
-    return datetime.fromisoformat(text).timestamp()
+def _seconds(time: str) -> float:
+    return datetime.fromisoformat(time).timestamp()
 
 
 def _marks(report: Document) -> list[tuple[float, str]]:
     """When another version began to serve, and when a retrain began; the one that this check starts has no run yet."""
-    found = [(_moment(mark["at"]), mark["what"]) for mark in report.get("marks") or ()]
-    return [*found, (_seconds(report["window"]), "retrain")] if report["action"] == "retrain" else found
+    found = [(_seconds(mark["at"]), mark["what"]) for mark in report.get("marks") or ()]
+    return [*found, (_seconds(report["window"]["end"]), "retrain")] if report["action"] == "retrain" else found
 
 
 def _record(windows: Sequence[Document]) -> str:

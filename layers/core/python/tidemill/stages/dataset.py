@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,9 @@ class Dataset:
 
     `class_places`: code in a part's target → code in this data set; empty for regression. `late_classes` came only
     with rows that would be held out, and are learned from. `cutoff`: held out is what came after it (microseconds since
-    1970 in UTC). `training_profile`, the reference for drift, describes the training
-    rows; where keys drew the sides at random, both sides, which look the same. `examples`: (row position in the data
-    set, the row as a JSON request would have it): what golden rows are made of.
+    1970 in UTC). `training_profile`, the reference for drift, describes the training rows; where keys drew the sides at
+    random, both sides, which look the same. `examples`: (row position in the data set, the row as a JSON request would
+    have it): what golden rows are made of.
     """
 
     schema: Schema
@@ -77,7 +78,7 @@ class Rows:
     partition: Partitions
     spans: tuple[int, ...]
 
-    @property
+    @cached_property
     def recency(self) -> Recency:
         return recency(self.partition, self.spans)
 

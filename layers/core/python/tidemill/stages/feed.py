@@ -12,6 +12,8 @@ from tidemill.stages.drift import FEW_VALUES, plain
 from tidemill.stages.special import fisher_p, kolmogorov_p
 from tidemill.stages.window import Categories, Numbers, Seen, Window
 
+FEWEST = 50
+"""Rows of a window of which more can be said than that a column is absent."""
 MISSING_JUMP = 0.3
 UNKNOWN_SHARE = 0.5
 FAR_SHARE = 0.05
@@ -45,15 +47,15 @@ class FeedProblem:
         return f"refused {self.column}" if self.kind == "refused" else self.column
 
 
-def feed_problems(reference: Profile, window: Window, *, min_rows: int = 50) -> list[FeedProblem]:
+def feed_problems(reference: Profile, window: Window) -> list[FeedProblem]:
     """What no change of the world explains: values gone, another unit, values far out of range, unknown codes, one
     value for all rows.
 
     Each is so far from the reference that chance is out of the question (below one in a million); windows of fewer
-    than `min_rows` rows have no finding, but for a column that is absent.
+    than `FEWEST` rows have no finding, but for a column that is absent.
     """
     with np.errstate(all="ignore"):
-        found = (_feed(name, ref, window, min_rows) for name, ref in reference.columns.items())
+        found = (_feed(name, ref, window) for name, ref in reference.columns.items())
         return [problem for problem in found if problem is not None]
 
 
@@ -79,11 +81,11 @@ def silence(rows: int, usual: Sequence[int], refused: int = 0) -> str:
     return f"{rows or 'no'} predictions came in this window{others}, where {middle:,.0f} are usual"
 
 
-def _feed(name: str, reference: ColumnProfile, window: Window, min_rows: int) -> FeedProblem | None:
+def _feed(name: str, reference: ColumnProfile, window: Window) -> FeedProblem | None:
     seen = window.columns.get(name)
     if seen is None and name not in window.unreadable:
         return FeedProblem(name, "absent", f"{name} is absent from the window")
-    if seen is None or window.rows < min_rows or not reference.rows:
+    if seen is None or window.rows < FEWEST or not reference.rows:
         return None
     now = seen.profile if isinstance(seen, Numbers | Categories) else seen
     for kind, reason in (

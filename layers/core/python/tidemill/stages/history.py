@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from tidemill.errors import TrainingFailed
 from tidemill.stages.bootstrap import paired_difference
-from tidemill.stages.folds import SEED, Places, TrainingSide, newest_folds
+from tidemill.stages.folds import FEWEST_ROWS, SEED, Places, TrainingSide, newest_folds
 from tidemill.stages.metrics import Metric, or_none
 from tidemill.stages.search import Clock, Judged, judge, mean_score
 
@@ -72,6 +72,8 @@ def compete(best: Judged, side: TrainingSide, measure: Metric, seconds_left: Clo
     recipe = best.recipe.at_most(best.trees)
     splits = [*newest_folds(side, 0)]
     rows = _rows_in_time(best, side, splits, _OF_ALL_ROWS * seconds_left())
+    if rows < FEWEST_ROWS:
+        return None
     whole = judge(recipe, side, measure, seconds_left, rows, splits)
     found = [(Option(0, len(side), mean_score(whole.scores), None), whole)]
     if math.isnan(found[0][0].score):
@@ -94,11 +96,10 @@ def compete(best: Judged, side: TrainingSide, measure: Metric, seconds_left: Clo
     return History(tuple(option for option, _ in found), chosen, _within(judged, side, chosen.level))
 
 
-def _rows_in_time(best: Judged, side: TrainingSide, splits: Splits, seconds: float) -> int | None:
-    """How many of all rows can be learned from, as `judge` takes it."""
+def _rows_in_time(best: Judged, side: TrainingSide, splits: Splits, seconds: float) -> int:
+    """How many of all rows can be learned from."""
     share = seconds / max(sum(best.seconds_to_fit(len(fit)) for fit, _ in splits), 1e-9)
-    rows = min(best.rows_to_fit(min(share, 1), len(side)), best.rows)
-    return rows if rows < len(side) else None
+    return min(best.rows_to_fit(min(share, 1), len(side)), best.rows)
 
 
 def _of_the_same_rows(one: Judged, other: Judged) -> bool:

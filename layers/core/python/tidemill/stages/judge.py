@@ -95,12 +95,11 @@ class Case:
         """The rows that decide: those that both versions held out; all rows where cross-validation judges."""
         if self.folds is not None:
             return np.ones(len(self.rows.target), dtype=np.bool_)
-        return self.common_with(champion) if champion else self.unseen
+        return self.newest_of(self.held_out_by_both(champion)) if champion else self.unseen
 
-    def common_with(self, champion: Champion) -> Mask:
+    def newest_of(self, common: Mask) -> Mask:
         """Of the rows that both versions held out, the newest that are enough. A time column has put the newest on that
         side anyway."""
-        common = self.held_out_by_both(champion)
         return newest(self.rows.recency, common, self._judges) if self.rows.moments is None else common
 
     def held_out_by_both(self, champion: Champion) -> Mask:
@@ -212,7 +211,8 @@ def _beats_dummy(case: Case, truth: Array, judged: Array, attempt: float) -> Che
 def _compare(
     case: Case, champion: Champion, attempt: float, order: Sequence[str]
 ) -> tuple[list[Check], dict[str, Any] | None]:
-    measure, spec, rows = case.metric, case.spec.gate, case.held_out(case.common_with(champion))
+    common = case.held_out_by_both(champion)
+    measure, spec, rows = case.metric, case.spec.gate, case.held_out(case.newest_of(common))
     own = evaluate.answer(case.model, case.schema, rows)
     other = evaluate.answer(champion.model, champion.schema, rows)
     # A version of before there were thresholds answers the most probable class.
@@ -237,7 +237,7 @@ def _compare(
     return [check, gate.worst_slice(found, champion.version, spec)], {
         "champion": champion.version,
         "attempt": attempt,
-        "held_out_by_both": int(case.held_out_by_both(champion).sum()),
+        "held_out_by_both": int(common.sum()),
         "difference": difference.to_json(),
         **described,
         "slices": [one.to_json() for one in found],

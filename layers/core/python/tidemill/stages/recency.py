@@ -37,13 +37,14 @@ def counted(truth: npt.NDArray[np.float64], *, binary: bool) -> list[int]:
 def spans(partition: Partitions, held_out: Mask, target: npt.NDArray[np.float64], *, binary: bool) -> tuple[int, ...]:
     """The first partition of each span, the shortest span first, so that rows with a recency of `level` begin with
     `spans[-level]`. Each has enough held-out rows to judge what is learned from it."""
-    training = np.bincount(partition[~held_out], minlength=int(partition.max(initial=0)) + 1)
-    judging = [np.zeros(1 + binary, dtype=np.int64) for _ in training]
-    for place in np.unique(partition[held_out]).tolist():
-        judging[place] += counted(target[held_out & (partition == place)], binary=binary)
+    parts, classes = int(partition.max(initial=0)) + 1, 1 + binary
+    training = np.bincount(partition[~held_out], minlength=parts)
+    kind = target[held_out].astype(np.int64) if binary else 0
+    cells = classes * partition[held_out].astype(np.int64) + kind
+    judging = np.bincount(cells, minlength=classes * parts).reshape(parts, classes)
     firsts: list[int] = []
-    rows, least, held = 0, FEWEST, np.zeros(1 + binary, dtype=np.int64)
-    for place in range(len(training) - 1, 0, -1):
+    rows, least, held = 0, FEWEST, np.zeros(classes, dtype=np.int64)
+    for place in range(parts - 1, 0, -1):
         rows, held = rows + int(training[place]), held + judging[place]
         if 2 * rows > training.sum():
             break  # what is new outweighs the old already

@@ -77,21 +77,20 @@ class Watch:
     _features: WindowBuilder = field(init=False)
     _answers: WindowBuilder = field(init=False)
     _errors: WindowBuilder = field(init=False)
-    _together: Schema = field(init=False)
+    _together: Schema | None = field(init=False)
     _measured: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         together = self.reference.together
         self._features, self._answers = WindowBuilder(self.reference.features), WindowBuilder(self.reference.answers)
         self._errors = WindowBuilder(together.profile if together else NOTHING)
-        self._together = _of(self.schema, together) if together else replace(self.schema, columns=())
+        self._together = _of(self.schema, together) if together else None
 
     def add(self, columns: Mapping[str, Values], answers: Mapping[str, Values], rows: int) -> None:
         self._features.add(columns, rows)
         self._answers.add(answers, rows)
-        together = self.reference.together
-        if together and rows:
-            schema = self._together
+        together, schema = self.reference.together, self._together
+        if together and schema and rows:
             chosen = np.arange(0, rows, 1 if self._measured < _ALL_ROWS else _THEN_EVERY)
             self._measured += len(chosen)
             matrix = encode(schema, {c.name: _taken(columns[c.name], chosen) for c in schema.features}, len(chosen))

@@ -99,13 +99,13 @@ def _train(candidate: str, side: TrainingSide, spec: ModelSpec, unseen: Matrix, 
     started = seconds_left()
     kept = history.SHARE * started if side.spans else 0.0
     found = search(recipes, side, measure, lambda: seconds_left() - kept)
-    best, judged_on, learned = found.best, side.sample(found.best.drawn), side
+    best, learned = found.best, side
     searched = seconds_left()
     spare = kept_for_export(started) + best.seconds_to_fit(len(side))
-    chosen = history.compete(best, side, measure, lambda: seconds_left() - spare)
-    if chosen and chosen.chosen.level:
-        best, learned = chosen.judged, side.since(chosen.chosen.level)
-        judged_on = learned
+    outcome = history.compete(best, side, measure, lambda: seconds_left() - spare)
+    if outcome and outcome.chosen.level:
+        best, learned = outcome.judged, side.since(outcome.chosen.level)
+    judged_on = learned.sample(best.drawn)
     calibration = None if side.schema.task == "regression" else calibrate(best.answers, judged_on.target)
     decided = seconds_left()
     rows = _rows_in_time(best, len(learned), decided - kept_for_export(started))
@@ -139,7 +139,7 @@ def _train(candidate: str, side: TrainingSide, spec: ModelSpec, unseen: Matrix, 
         calibration=calibration.to_json() if calibration else None,
         threshold=line,
         threshold_by=line_by,
-        history=chosen,
+        history=outcome,
         parity=proof,
         timings={
             "search": started - searched,
