@@ -2,7 +2,6 @@
 
 import math
 import re
-from dataclasses import asdict
 from html.parser import HTMLParser
 from typing import Any
 
@@ -213,7 +212,7 @@ def checked(action: str = "quiet", names: list[str] | None = None, **changes: An
         "model": "flights", "check": "c-0123456789ab", "version": 4,
         "window": {"start": "2013-07-04T00:00:00+00:00", "end": "2013-07-05T00:00:00+00:00"}, "predictions": 200,
         "action": action, "reason": found.sentence, "governor": "",
-        "problems": [asdict(problem) for problem in feed_problems(reference, seen)],
+        "problems": [problem.to_json() for problem in feed_problems(reference, seen)],
         "performance": performance.to_json(), "drift": found.to_json(),
         "refusals": refused(names or ["wind"]), "windows": [window("2013-07-04T00:00:00+00:00")],
         **changes,
@@ -636,3 +635,13 @@ def test_markup_is_kept_and_text_is_escaped() -> None:
     assert tag("p", tag("b", "a < b"), title='"') == '<p title="&quot;"><b>a &lt; b</b></p>'
     assert text("x" * 9, 4) == "xxx…"
     assert 'title="' + "n" * 300 in name("n" * 300)
+
+
+def test_what_only_looks_odd_is_not_called_a_broken_feed() -> None:
+    odd = {"column": "wind", "kind": "missing", "sentence": "wind is missing", "harmless": True, "broken": False}
+    html = drift.render(checked("note", problems=[odd]))
+    assert "Oddities of the feed" in html
+    assert "Broken feed" not in html
+    both = drift.render(checked("quarantine", problems=[odd, {**odd, "column": "carrier", "broken": True}]))
+    assert "No change of the world explains the first 1." in both
+    assert both.index('<span class="badge fail">missing') < both.index('<span class="badge calm">missing')

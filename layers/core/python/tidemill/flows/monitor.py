@@ -117,7 +117,7 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
         "action": decision.action,
         "reason": decision.reason,
         "governor": governor,
-        "problems": [asdict(problem) for problem in problems],
+        "problems": [problem.to_json() for problem in problems],
         "performance": watched.performance.to_json(),
         "together": watched.together.to_json() if watched.together else None,
         "estimate": watched.estimate.to_json(),

@@ -76,13 +76,21 @@ def _verdict(report: Mapping[str, Any]) -> Markup:
 
 
 def _problems(problems: Sequence[Mapping[str, Any]]) -> Markup:
+    """Those that break it first; the others are shown for what they are."""
+    broken = [problem for problem in problems if problem["broken"]]
+    odd = [problem for problem in problems if not problem["broken"]]
     rows = [
-        (name(problem["column"]), badge("fail", problem["kind"].replace("_", " ")), closed(problem["sentence"]))
-        for problem in problems
+        (
+            name(problem["column"]),
+            badge("fail" if problem["broken"] else "calm", problem["kind"].replace("_", " ")),
+            closed(problem["sentence"]),
+        )
+        for problem in [*broken, *odd]
     ]
-    return section(
-        "Broken feed", table(("Column", "Problem", "Finding"), rows), note="No change of the world explains these."
-    )
+    title, note = ("Broken feed", "No change of the world explains these.") if broken else ("Oddities of the feed", "")
+    if broken and odd:
+        note = f"No change of the world explains the first {count(len(broken))}."
+    return section(title, table(("Column", "Problem", "Finding"), rows), note=note)
 
 
 def _refusals(report: Mapping[str, Any]) -> Markup | None:

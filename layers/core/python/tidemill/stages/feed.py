@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -40,6 +41,9 @@ class FeedProblem:
     def broken(self) -> bool:
         """A constant column alone is no proof: the weekday is one in every window of a day."""
         return self.kind != "constant" and not self.harmless
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "broken": self.broken}
 
     @property
     def cause(self) -> str:
