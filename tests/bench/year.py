@@ -191,10 +191,10 @@ class Bench(Claims):
         judged = ("dropped", "fine", "insufficient_labels")
         print("\nWhat the daily checks found; performance by labels as it was known in the end\n")
         head(
-            "days", "checks", "labels: dropped", "fine", "too few", "estimated drop", "drift", "broken feed",
-            "held back", "told",
+            "days", "checks", "labels: dropped", "fine", "too few", "dropped together", "estimated drop", "drift",
+            "broken feed", "held back", "told",
         )  # fmt: skip
-        facts = (*judged, "estimated_drop", "drift", "quarantine", "refused", "told")
+        facts = (*judged, "together", "estimated_drop", "drift", "quarantine", "refused", "told")
         for name, days in self._phases().items():
             checkups = [each for each in self.year.checkups if each.day in days]
             found = Counter(fact for each in checkups for fact in self._facts(each))
@@ -211,7 +211,11 @@ class Bench(Claims):
 
     def _facts(self, checkup: Checkup) -> list[str]:
         record = self.year.checks[checkup.checked.check]
-        happened = {"refused": checkup.refused, "told": checkup.checked.notice}
+        happened = {
+            "together": checkup.together == "dropped",
+            "refused": checkup.refused,
+            "told": checkup.checked.notice,
+        }
         return [
             record["judged"]["status"],
             record["estimate"]["status"],

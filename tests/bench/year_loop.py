@@ -34,11 +34,13 @@ State = dict[str, Any]
 
 @dataclass(frozen=True)
 class Checkup:
-    """One day's check; `refused` is the governor's reason, `outcome` that of the retrain that was started."""
+    """One day's check; `together` is what it found of the newest windows with labels, `refused` the governor's reason,
+    `outcome` that of the retrain that was started."""
 
     day: date
     checked: Checked
     predictions: int
+    together: str
     refused: str
     outcome: Outcome | None
 
@@ -80,7 +82,8 @@ class Loop:
         report = self.stores.captures.get_json(f"{check_prefix(MODEL, checked.check)}report.json")
         order = {"model": MODEL, "check": checked.check, "reason": checked.reason}
         outcome = self._run(Start.from_event(order), now) if checked.action == "retrain" else None
-        return Checkup(day, checked, report["predictions"], report["governor"], outcome)
+        together = (report["together"] or {"status": ""})["status"]
+        return Checkup(day, checked, report["predictions"], together, report["governor"], outcome)
 
     def _run(self, start: Start, now: datetime) -> Outcome:
         """As the pipeline machine does it; all at one moment, but for its end."""

@@ -90,12 +90,13 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 @pytest.mark.parametrize(
     ("every", "window", "confidence"),
-    [(DAY, DAY, 0.9975), (7 * DAY, DAY, 0.9975), (HOUR, DAY, 1 - 0.0025 / 24), (HOUR, 7 * DAY, 1 - 0.0025 / 168)],
+    [(DAY, DAY, 0.995), (7 * DAY, DAY, 0.995), (HOUR, DAY, 1 - 0.005 / 24), (HOUR, 7 * DAY, 1 - 0.005 / 168)],
 )
 def test_the_error_is_spent_over_the_looks_that_a_window_gets(
     every: timedelta, window: timedelta, confidence: float
 ) -> None:
-    assert confidence_of_a_look(every, window) == pytest.approx(confidence, abs=1e-12)
+    assert confidence_of_a_look(every, window, 1) == pytest.approx(confidence, abs=1e-12)
+    assert 1 - confidence_of_a_look(every, window, 2) == pytest.approx((1 - confidence) / 2, abs=1e-12)
 
 
 def test_of_windows_that_slide_a_month_has_hardly_more_false_drops_than_of_windows_side_by_side() -> None:
@@ -111,7 +112,7 @@ def test_of_windows_that_slide_a_month_has_hardly_more_false_drops_than_of_windo
     three_days = (sums[:, 72:] - sums[:, :-72]) / np.sqrt(72)
     both = np.hstack([looks, three_days])
     assert months_with_a_drop(both, 0.995) > 3 * side_by_side
-    assert months_with_a_drop(both, confidence_of_a_look(HOUR, DAY)) <= side_by_side
+    assert months_with_a_drop(both, confidence_of_a_look(HOUR, DAY, 2)) <= side_by_side
 
 
 def version(monitor: str) -> Version:
@@ -230,26 +231,11 @@ def test_a_window_whose_feed_was_broken_decides_nothing() -> None:
     assert deciding(UNLABELLED, [past(1, "dropped", broken=True)]) == UNLABELLED
 
 
-def over_three(status: Status) -> Together:
-    return Together(3, NOON - 4 * DAY, NOON, replace(now(1_500, 1.5), status=status, sentence=f"it {status}"))
-
-
-def test_a_drop_that_several_windows_show_together_decides_where_no_newest_one_shows_it_alone() -> None:
-    for current in (UNLABELLED, now(500, 1.5)):
-        found = deciding(current, [past(1, "fine")], over_three("dropped"))
-        assert found.status == "dropped"
-        window = "2026-11-21 12:00 to 2026-11-25 12:00 UTC"
-        assert found.sentence == f"over the 3 newest windows with labels, {window}, it dropped"
-
-
-def test_a_window_that_dropped_by_itself_is_named_before_several() -> None:
-    dropped = now(500, 0.5)
-    assert deciding(dropped, [], over_three("dropped")) == dropped
-    assert "whose labels came late" in deciding(UNLABELLED, [past(1, "dropped")], over_three("dropped")).sentence
-
-
-def test_several_windows_that_were_fine_say_nothing_of_this_one() -> None:
-    assert deciding(UNLABELLED, [], over_three("fine")) == UNLABELLED
+def test_windows_that_are_judged_together_are_named() -> None:
+    found = Together(3, NOON - 4 * DAY, NOON, replace(now(1_500, 0.5), sentence="it dropped"))
+    assert found.dropped
+    window = "2026-11-21 12:00 to 2026-11-25 12:00 UTC"
+    assert found.sentence == f"over the 3 newest windows with labels, {window}, it dropped"
 
 
 def known(value: float, half: float = 0.05) -> Performance:

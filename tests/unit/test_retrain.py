@@ -8,7 +8,7 @@ import pytest
 
 from tidemill.spec import Monitor, Retrain
 from tidemill.stages.feed import FeedProblem
-from tidemill.stages.retrain import Findings, evidence, persistence, triage, unlearned
+from tidemill.stages.retrain import Findings, evidence, persistence, shown_fine, triage, unlearned, unproven
 
 NOW = datetime(2030, 1, 31, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -92,7 +92,7 @@ def cell(name: str, found: Findings, before: tuple[str, ...], action: str, *, to
         cell("not judged, harmless drift", findings(NOT_JUDGED, DRIFT, unproven=0.04), TWICE, "note", told=False),
         cell("dropped, harmless drift", findings(DROPPED, DRIFT, unproven=0.0), ONCE, "retrain", told=True),
         cell("dropped, enough new after one in vain", findings(DROPPED, SAME, in_vain=50), ONCE, "retrain", told=True),
-        cell("dropped, few new after one in vain", findings(DROPPED, SAME, in_vain=51), ONCE, "note", told=False),
+        cell("dropped, few new after one in vain", findings(DROPPED, SAME, in_vain=51), ONCE, "note", told=True),
         cell("not judged, first drift", findings(NOT_JUDGED, DRIFT), ONCE, "note", told=False),
         cell("not judged, drift that went away", findings(NOT_JUDGED, DRIFT), (SAME, SAME, DRIFT), "note", told=False),
         cell("not judged, drift after silence", findings(NOT_JUDGED, DRIFT), (SILENT, DRIFT), "retrain", told=True),
@@ -124,7 +124,28 @@ def test_an_upload_that_no_version_learned_from_is_something_new(in_vain: int) -
 def test_after_a_retrain_in_vain_it_is_said_how_many_labels_the_next_one_waits_for() -> None:
     reason = triage(findings(DROPPED, SAME, in_vain=2_000), [], WINDOW, Monitor(), POLICY).reason
     assert "but 50 labels are new since the last retrain, which brought nothing better" in reason
-    assert reason.endswith("the next one waits for 2,000, to be judged on fresh rows")
+    assert reason.endswith("the next one waits for 2,000, or until a month has passed")
+
+
+def checked(performance: str, drifted: dict[str, float], together: str = "fine") -> dict[str, Any]:
+    return {"performance": performance, "together": together, "drifted": drifted}
+
+
+def test_drift_is_known_to_be_harmless_since_the_last_drop() -> None:
+    checks = [
+        checked(NOT_JUDGED, {"wind": 0.9}),
+        checked(FINE, {"wind": 0.2, "rain": 0.1}),
+        checked(FINE, {"wind": 0.3}),
+        checked(DROPPED, {"snow": 0.3}),
+        checked(FINE, {"wind": 0.8, "fog": 0.4}),
+    ]
+    assert shown_fine(checks) == {"wind": 0.3, "rain": 0.1}
+    assert shown_fine([checked(FINE, {"wind": 0.2}, DROPPED), checked(FINE, {"rain": 0.1})]) == {}
+    assert shown_fine([{"performance": FINE}]) == {}  # of before there was such a field
+
+
+def test_drift_that_has_grown_is_not_known_to_be_harmless() -> None:
+    assert unproven({"wind": 0.3, "rain": 0.31, "snow": 0.01}, {"wind": 0.2, "rain": 0.2}) == ["rain", "snow"]
 
 
 def test_without_anything_new_the_notice_says_what_to_send() -> None:

@@ -81,7 +81,7 @@ def checkup(
 ) -> Checkup:
     checked = Checked("flights", f"c-{day}", action, "drift", f"reason {day}", notice=notice)
     outcome = Outcome("flights", f"r-{day}", status, 2, ["it is better"], seconds=9.0) if status else None  # type: ignore[arg-type]
-    return Checkup(FIRST + timedelta(days=day), checked, rows, refused, outcome)
+    return Checkup(FIRST + timedelta(days=day), checked, rows, "", refused, outcome)
 
 
 def told(checkups: list[Checkup]) -> list[tuple[int, int, str, str]]:

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from tidemill.aws.paths import check_prefix, version_prefix
@@ -27,7 +28,17 @@ from tidemill.stages.measures import measures
 from tidemill.stages.news import QUIET, news
 from tidemill.stages.reference import Reference
 from tidemill.stages.refusals import refusals, refused_feed
-from tidemill.stages.retrain import MOST_CAUSES, Decision, Findings, evidence, past_run, triage, unlearned
+from tidemill.stages.retrain import (
+    MONTH,
+    MOST_CAUSES,
+    Decision,
+    Findings,
+    evidence,
+    past_run,
+    triage,
+    unlearned,
+    unproven,
+)
 
 Document = dict[str, Any]
 _NEXT = {
@@ -77,15 +88,16 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
     found = feed_problems(reference.features, window.features) if enough else []
     problems = known([*([unheard] if unheard else []), *found], before.harmless)
     check = _check_id(request.model, champion, start, end)
-    watched = watch(version, check, (start, end), window, before, reader, stores, now)
+    broken = [problem for problem in problems if problem.broken]
+    watched = watch(version, check, (start, end), window, before, reader, stores, now, broken=bool(broken))
     reach = start - spec.monitor.patience[1] * (end - start)
     known_since = min(reach, end - max(QUIET, 2 * spec.monitor.every))
     recent = _past(request.model, champion, check, known_since, stores)
     past = [item for item in recent if end_of(item) >= reach]
     runs = stores.registry.runs(request.model)
-    unproven = [name for name in drift.drifted if name not in before.drifted]
+    surprising = unproven(drift.effects, before.drifted)
     findings = Findings(
-        problems=[problem for problem in problems if problem.broken],
+        problems=broken,
         performance=watched.status,
         performance_sentence=watched.sentence,
         drift=drift.verdict,
@@ -93,8 +105,8 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
         new_labels=_new_labels(version, before, window, watched, (start, end), stores, now),
         new_uploads=unlearned(stores.registry.partitions(request.model), runs),
         weight=1.0 if drift.importance is None else drift.importance,
-        unproven=importance_of(unproven, importance) if unproven else 0.0,
-        in_vain=_judged_in_vain(request.model, runs, stores.registry),
+        unproven=importance_of(surprising, importance) if surprising else 0.0,
+        in_vain=_judged_in_vain(request.model, runs, stores.registry, now),
     )
     windows = [(_time(item["start"]), end_of(item), evidence(item)) for item in past]
     decision = triage(findings, windows, (start, end), spec.monitor, spec.retrain)
@@ -177,7 +189,7 @@ def _new_labels(
     ]
     since = taken[-1] if taken else None
     start, quarantine = span[0], before.quarantine
-    own = watched.labelled == watched.performance.labelled
+    own = not watched.late
     usable, labelled = window.labelled, watched.performance.labelled
     if quarantine.meets(*span):
         usable = usable.chosen([not quarantine.has(time) for time in usable.times])
@@ -193,15 +205,19 @@ def _new_labels(
     if since > start:
         labelled = len(join(usable, new, version.schema).truth)
     # The window that decides may be one from before, which this check may not have read.
-    return max(labelled + earlier, 0 if own else min(watched.labelled, len(new)))
+    return max(labelled + earlier, min(watched.late, len(new)))
 
 
-def _judged_in_vain(model: str, runs: Sequence[Item], registry: Registry) -> int:
-    """On how many rows the last retrain was judged, if it was rejected and nothing was promoted since; else 0."""
+def _judged_in_vain(model: str, runs: Sequence[Item], registry: Registry, now: datetime) -> int:
+    """On how many rows the last retrain was judged, if it was rejected in the last month, nothing was promoted since,
+    and nobody forgave it; else 0."""
+    forgiven = registry.governor(model).get("forgiven")
+    since = max(now - MONTH, datetime.fromisoformat(forgiven)) if forgiven else now - MONTH
     for run in runs:
-        if run["status"] == "promoted":
+        past = past_run(run)
+        if past.status == "promoted" or past.started <= since:
             return 0
-        if run["status"] == "rejected" and past_run(run).retrain:
+        if past.status == "rejected" and past.retrain:
             judgement = registry.judgement(model, int(run["version"]))
             return int(judgement["rows"]) if judgement else 0
     return 0
@@ -234,7 +250,7 @@ def _record(
         finding=decision.finding,
         heard=heard,
         causes=[one["column"] for one in report["problems"][:MOST_CAUSES] if one["kind"] != "refused"],
-        drifted=list(drift.drifted[:MOST_CAUSES]),
+        drifted=dict(islice(drift.effects.items(), MOST_CAUSES)),
         performance=watched.performance.status,
         value=watched.performance.value,
         **watched.facts(),

@@ -2,10 +2,10 @@
 windows whose labels came late."""
 
 import hashlib
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,7 @@ from tidemill.stages.performance import (
     spread,
 )
 from tidemill.stages.quarantine import Quarantine
-from tidemill.stages.retrain import past_run
+from tidemill.stages.retrain import past_run, shown_fine
 from tidemill.stages.schedule import disjoint
 
 Document = dict[str, Any]
@@ -69,7 +69,13 @@ class Version:
 
     @property
     def confidence(self) -> float:
-        return confidence_of_a_look(self.spec.monitor.every, self.spec.monitor.window)
+        monitor = self.spec.monitor
+        return confidence_of_a_look(monitor.every, monitor.window, min(monitor.patience[1], 2))
+
+    @property
+    def needed(self) -> int:
+        """Labelled rows to judge by."""
+        return max(self.spec.monitor.min_rows, self.spec.retrain.min_new_labels)
 
     def measure(self, joined: Joined, between: float) -> Performance:
         return measure(
@@ -77,7 +83,7 @@ class Version:
             joined.truth,
             as_judged(self.metric, joined.answers, self.threshold),
             predictions=joined.predictions,
-            needed=max(self.spec.monitor.min_rows, self.spec.retrain.min_new_labels),
+            needed=self.needed,
             baseline=self.evaluation["candidate"]["interval"],
             dummy=self.evaluation["candidate"]["dummy"],
             confidence=self.confidence,
@@ -99,15 +105,15 @@ class Version:
 @dataclass(frozen=True)
 class Watched:
     """`performance` is the window's own, `together` that of the newest ones with labels as one; `status` and `sentence`
-    are what the check is to act on, with so many `labelled` rows of what decides. `windows` are all past ones that were
-    looked back on, of all versions, the newest first, each with what is known of it by now."""
+    are what the check is to act on, `late` the labelled rows of a past window if it decides. `windows` are all past
+    ones that were looked back on, of all versions, the newest first, each with what is known of it by now."""
 
     performance: Performance
     together: Together | None
     estimate: Estimate
     status: str
     sentence: str
-    labelled: int
+    late: int
     account: Document
     windows: list[Document]
     measured: str
@@ -124,6 +130,7 @@ class Watched:
             "judged": self.performance.to_json(),
             "estimate": self.estimate.to_json(),
             "measured": self.measured,
+            "together": self.together.performance.status if self.together else None,
             **told_of(self.account["problems"]),
         }
 
@@ -131,16 +138,16 @@ class Watched:
 @dataclass(frozen=True)
 class Past:
     """What is known before the window is read: `checks` of past windows, the newest first, those of them that labels
-    may still be `late` for, all labels that came since shortly before any of these began, the time of broken feeds, and
-    the columns that in windows of this version looked broken, or `drifted`, and that labels showed fine: they are
-    `harmless`."""
+    may still be `late` for, all labels that came since shortly before any of these began, the time of broken feeds, the
+    columns that looked broken in windows of this version that labels showed fine, which is `harmless`, and `shown_fine`
+    of those that `drifted`."""
 
     checks: list[Item]
     late: list[Item]
     found: Found
     quarantine: Quarantine
     harmless: set[str]
-    drifted: set[str]
+    drifted: Mapping[str, float]
 
 
 def told_of(problems: Sequence[str]) -> Document:
@@ -160,9 +167,9 @@ def look_back(version: Version, start: datetime, stores: Stores, now: datetime) 
     ]
     since = min([start, *map(_start, late)]) - EARLY
     found = read_labels(model, version.schema, since, now, stores.captures)
-    fine = [item for item in _of(version, known) if item.get("performance") == "fine"]
-    harmless, drifted = ({str(name) for item in fine for name in item.get(of, ())} for of in ("causes", "drifted"))
-    return Past(checks, late, found, Quarantine.of(quarantined(known)), harmless, drifted)
+    own = _of(version, known)
+    harmless = {str(column) for item in own if item.get("performance") == "fine" for column in item.get("causes", ())}
+    return Past(checks, late, found, Quarantine.of(quarantined(known)), harmless, shown_fine(own))
 
 
 def watch(
@@ -174,8 +181,11 @@ def watch(
     reader: WindowReader,
     stores: Stores,
     now: datetime,
+    *,
+    broken: bool,
 ) -> Watched:
-    """`reader` reads past windows again, for labels that came late. What became of labelled rows is kept by `check`."""
+    """`reader` reads past windows again, for labels that came late. What became of labelled rows is kept by `check`.
+    Rows of a `broken` feed are not judged together with others."""
     found, late = past.found, past.late
     joined = _with_unlabelled(
         join(window.labelled, found.labels.by_id, version.schema), window.rows - len(window.labelled.ids)
@@ -190,9 +200,12 @@ def watch(
     checks = [known.get(str(item["sk"]), item) for item in past.checks]
     _keep(version, check, joined, stores)
     together = None
-    if len(joined.truth) or any(map(_tells, known.values())):
+    if not broken and (len(joined.truth) or any(map(_tells, known.values()))):
         together = _together(version, (*span, joined), checks, between, stores)
-    decides = deciding(performance, [_measured(item) for item in checks if str(item["sk"]) in known], together)
+    decides = deciding(performance, [_measured(item) for item in checks if str(item["sk"]) in known])
+    late_drop = decides is not performance
+    if together and together.dropped and decides.status != "dropped":
+        decides = replace(together.performance, sentence=together.sentence)
     guess = version.estimate(window.answers)
     unjudged = decides.status == "insufficient_labels" and guess.status == "estimated_drop"
     news = unjudged and surprises(version.metric, guess, _fine(_of(version, checks)))
@@ -203,7 +216,7 @@ def watch(
         estimate=guess,
         status=heard.status,
         sentence=heard.sentence,
-        labelled=decides.labelled,
+        late=decides.labelled if late_drop else 0,
         account=_account(found, joined, matched if len(due) == len(late) else None),
         windows=[_remembered(item) for item in checks],
         measured=now.isoformat(),
@@ -289,27 +302,31 @@ def _together(
     between: float,
     stores: Stores,
 ) -> Together | None:
-    """This window and past ones, the newest first, as many as patience is shown with, of those that have labels."""
+    """This window and past ones since the version began to serve, the newest first, of those that have labels: as many
+    as patience is shown with, or as it takes to have enough rows."""
     start, end, joined = own
-    parts = [(start, end, joined.predictions, Outcomes.of(joined))] if len(joined.truth) else []
-    for item in _of(version, checks):
-        if len(parts) == version.spec.monitor.patience[1]:
+    parts = [(start, end, joined.predictions / len(joined.truth), Outcomes.of(joined))] if len(joined.truth) else []
+    for item in takewhile(lambda item: item["version"] == version.number, checks):
+        enough = sum(len(outcomes.truth) for *_, outcomes in parts) >= version.needed
+        if enough and len(parts) >= version.spec.monitor.patience[1]:
             break
-        if not _tells(item):
-            continue
-        kept = stores.captures.find(outcomes_key(version.model, str(item["check"])))
         # Checks were made before their outcomes were kept, and reports end with their captures.
+        kept = stores.captures.find(outcomes_key(version.model, str(item["check"]))) if _tells(item) else None
         if kept:
-            parts.append((*window_of(item), int(item["judged"]["predictions"]), Outcomes.unpacked(kept)))
+            judged = item["judged"]
+            parts.append((*window_of(item), judged["predictions"] / judged["labelled"], Outcomes.unpacked(kept)))
     if len(parts) < 2:
         return None
-    starts, ends, predictions, outcomes = zip(*parts, strict=True)
+    starts, ends, asked, outcomes = zip(*parts, strict=True)
+    rows = np.array([len(each.truth) for each in outcomes])
     one = Joined(
         np.concatenate([each.truth for each in outcomes]),
         np.concatenate([each.answers for each in outcomes]),
-        sum(predictions),
+        round(float(rows @ asked)),
     )
-    return Together(len(parts), min(starts), max(ends), version.measure(one, between / math.sqrt(len(parts))))
+    # The standard deviation of the windows' mean, each weighed by its rows.
+    shared = between * float(np.linalg.norm(rows) / rows.sum())
+    return Together(len(parts), min(starts), max(ends), version.measure(one, shared))
 
 
 def _with_unlabelled(joined: Joined, rows: int) -> Joined:

@@ -89,6 +89,11 @@ class ColumnDrift:
         return any(test.drifted for test in self.tests)
 
     @property
+    def effect(self) -> float:
+        """The largest that drifted; 0 where none did."""
+        return max((test.effect for test in self.tests if test.drifted), default=0.0)
+
+    @property
     def leading(self) -> ColumnTest | None:
         """The test that the sentence is about: one that found drift, else the one nearest to it."""
         return min(self.tests, key=lambda test: (not test.drifted, test.adjusted_p), default=None)
@@ -108,6 +113,12 @@ class DriftReport:
     columns: tuple[ColumnDrift, ...]
     policy: DriftPolicy
     importance: float | None = None
+
+    @property
+    def effects(self) -> Mapping[str, float]:
+        """Of each column that drifted, in the order of `drifted`."""
+        found = {column.name: column.effect for column in self.columns if column.drifted}
+        return {name: found[name] for name in self.drifted}
 
     def to_json(self) -> dict[str, Any]:
         document = asdict(self)
@@ -153,8 +164,7 @@ def detect(
     shares = _shares(found, importance)
 
     def weight(column: ColumnDrift) -> float:
-        effect = max(test.effect for test in column.tests if test.drifted)
-        return effect * (shares[column.name] if column.of == "feature" else 1.0)
+        return column.effect * (shares[column.name] if column.of == "feature" else 1.0)
 
     moved = sorted((column for column in found if column.drifted), key=weight, reverse=True)
     if not moved:

@@ -16,8 +16,6 @@ from tidemill.stages.metrics import Metric, dummy_prediction, or_nan
 SEED = 13
 CONFIDENCE = 0.995
 """One-sided, over all looks that a window's time gets: a drop by chance must stay rare."""
-LOOKS = 2
-"""At a window by itself, and at the newest ones together."""
 FLOOR = 0.05
 """The share of what the champion earned over a model without features that must be lost to matter."""
 FEW_WINDOWS = 5
@@ -89,7 +87,7 @@ def measure(
     without = metric.bind(truth, dummies)(None)
     loss = lost(metric, or_nan(baseline["value"]), dummy, now.value, without)
     if not all(map(math.isfinite, (error, earned, loss))) or earned <= 0:
-        return unsaid(f"{metric.name} cannot be computed on the {labelled:,} labelled rows of this window")
+        return unsaid(f"{metric.name} cannot be computed on the {labelled:,} labelled rows")
     dropped = is_drop(loss, error, earned, confidence)
     return Performance(
         "dropped" if dropped else "fine",
@@ -138,10 +136,10 @@ def is_drop(loss: float, error: float, earned: float, confidence: float) -> bool
     return loss > NormalDist().inv_cdf(confidence) * error and loss / earned >= FLOOR
 
 
-def confidence_of_a_look(every: timedelta, window: timedelta) -> float:
-    """`CONFIDENCE` over all looks: each moment is in `window / every` windows, and each of these gets `LOOKS`, which
-    share the error evenly (Bonferroni), whatever they have in common."""
-    return 1 - (1 - CONFIDENCE) / LOOKS * min(1.0, every / window)
+def confidence_of_a_look(every: timedelta, window: timedelta, looks: int) -> float:
+    """`CONFIDENCE` over all: each moment is in `window / every` windows, and each of these gets so many `looks`, by
+    itself and together with others. They share the error evenly (Bonferroni), whatever they have in common."""
+    return 1 - (1 - CONFIDENCE) / looks * min(1.0, every / window)
 
 
 @dataclass(frozen=True)
@@ -156,33 +154,39 @@ class Measured:
 
 @dataclass(frozen=True)
 class Together:
-    """The newest windows with labels, judged as one: what a day's rows are too few to show, several days' may."""
+    """The newest windows with labels, judged as one: what a day's rows are too few to show, several days' may. Counts
+    are of the rows that were kept of each, see `outcomes`."""
 
     windows: int
     start: datetime
     end: datetime
     performance: Performance
 
+    @property
+    def dropped(self) -> bool:
+        return self.performance.status == "dropped"
+
+    @property
+    def sentence(self) -> str:
+        where = f"over the {self.windows} newest windows with labels, {_span(self.start, self.end)}"
+        return f"{where}, {self.performance.sentence}"
+
     def to_json(self) -> dict[str, Any]:
         span = {"windows": self.windows, "start": self.start.isoformat(), "end": self.end.isoformat()}
         return {**self.performance.to_json(), **span}
 
 
-def deciding(current: Performance, past: Sequence[Measured], together: Together | None = None) -> Performance:
+def deciding(current: Performance, past: Sequence[Measured]) -> Performance:
     """What is known of the version: this window's performance, or where too few of its labels came that of the newest
-    window with enough of them, if it dropped there; then that of several `together`, if it dropped over them. That it
-    was fine then says nothing of now. `past` has the newest first."""
-    if current.status == "dropped":
+    window with enough of them, if it dropped there. That it was fine then says nothing of now. `past` has the newest
+    first."""
+    if current.status != "insufficient_labels":
         return current
     labelled = [one for one in past if one.performance.status != "insufficient_labels" and not one.broken]
-    newest = labelled[0] if labelled and current.status == "insufficient_labels" else None
-    if newest and newest.performance.status == "dropped":
-        where = f"in the window of {_span(newest.start, newest.end)}, whose labels came late"
-        return replace(newest.performance, sentence=f"{where}, {newest.performance.sentence}")
-    if together and together.performance.status == "dropped":
-        where = f"over the {together.windows} newest windows with labels, {_span(together.start, together.end)}"
-        return replace(together.performance, sentence=f"{where}, {together.performance.sentence}")
-    return current
+    if not labelled or labelled[0].performance.status != "dropped":
+        return current
+    where = f"in the window of {_span(labelled[0].start, labelled[0].end)}, whose labels came late"
+    return replace(labelled[0].performance, sentence=f"{where}, {labelled[0].performance.sentence}")
 
 
 def _span(start: datetime, end: datetime) -> str:

@@ -9,7 +9,7 @@ drift that is not yet persistent                note
 drift that persists, performance not judged     retrain, if there is something new to learn from; else tell
 nothing, or too few rows to say                 quiet
 
-After a retrain in vain, what is new must be enough to judge the next one on fresh rows; until then it is a note.
+For a month after a retrain that was rejected, as many labels must be new as it was judged on; until then: tell.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 IMPORTANT = 0.05
 """Share of the model's importance that the drifted columns must hold for their drift to be more than a note."""
+ALIKE = 1.5
+"""Up to so many times the effect that a column had in a window which labels showed fine, its drift is the same."""
 MONTH = timedelta(days=30)
 
 MOST_CAUSES = 100
@@ -41,9 +43,9 @@ _UNIMPORTANT, _HARMLESS = "unimportant drift", "harmless drift"
 @dataclass(frozen=True)
 class Findings:
     """What one window showed. `problems` are those that break a feed; `drift` is the report's verdict, `weight` what
-    drifted holds of the importance, `unproven` the same without columns that drifted in past windows which labels
-    showed fine; `new_labels` and `new_uploads` are what a retrain could learn from beyond what was judged before.
-    `in_vain`: on how many rows the last retrain was judged, if it was rejected and nothing was promoted since."""
+    drifted holds of the importance, `unproven` the same of what `unproven` leaves; `new_labels` and `new_uploads` are
+    what a retrain could learn from beyond what was judged before. `in_vain`: on how many rows a retrain was judged that
+    was rejected, where the next one waits for as many."""
 
     problems: "Sequence[FeedProblem]"
     performance: str
@@ -117,8 +119,8 @@ def _learn(why: str, findings: Findings, retrain: Retrain) -> Decision:
         return Decision("retrain", why, tell=True)
     if findings.new_labels >= retrain.min_new_labels:
         few = f"{findings.new_labels:,} labels are new since the last retrain, which brought nothing better"
-        enough = f"the next one waits for {findings.in_vain:,}, to be judged on fresh rows"
-        return Decision("note", f"{why}, but {few}: {enough}", finding="too little new")
+        sentence = f"{why}, but {few}: the next one waits for {findings.in_vain:,}, or until a month has passed"
+        return Decision("note", sentence, tell=True, finding="too little new", about=["too little new"])
     missing = f"send labels (at least {retrain.min_new_labels}) or upload newer data"
     sentence = f"{why}, but there is nothing new to learn from: {missing}"
     return Decision("note", sentence, tell=True, finding="nothing new", about=["nothing new"])
@@ -130,6 +132,24 @@ def evidence(check: Mapping[str, Any]) -> str:
     if check["action"] == "quarantine":
         return "insufficient_data"
     return "no_drift" if check.get("finding") in (_UNIMPORTANT, _HARMLESS) else str(check["verdict"])
+
+
+def shown_fine(checks: Sequence[Mapping[str, Any]]) -> Mapping[str, float]:
+    """The largest effect of each column that drifted in windows which labels showed fine, since the last drop.
+    `checks`: the registry's records of one version, the newest first."""
+    found: dict[str, float] = {}
+    for check in checks:
+        if "dropped" in (check.get("performance"), check.get("together")):
+            break
+        if check.get("performance") == "fine":
+            for name, effect in check.get("drifted", {}).items():
+                found[name] = max(effect, found.get(name, 0.0))
+    return found
+
+
+def unproven(effects: Mapping[str, float], fine: Mapping[str, float]) -> list[str]:
+    """Columns that drifted by more than they did where labels showed the model `fine`."""
+    return [name for name, effect in effects.items() if effect > ALIKE * fine.get(name, 0.0)]
 
 
 def persistence(past: Sequence[tuple[datetime, datetime, str]], window: tuple[datetime, datetime], windows: int) -> int:
