@@ -25,9 +25,9 @@ def test_a_span_has_whole_partitions_and_a_thousand_training_rows() -> None:
     assert found(9_000, 800, 600) == (1,)
 
 
-def test_each_span_is_four_times_as_long_as_the_one_in_it_and_none_has_more_than_half() -> None:
-    assert found(60_000, 6_000, 2_000, 1_500, 500) == (3, 1)
-    assert found(70_000, *[1_400] * 20) == (20, 17, 5)
+def test_each_span_is_twice_as_long_as_the_one_in_it_and_none_has_more_than_half() -> None:
+    assert found(60_000, 6_000, 1_500, 1_500, 500) == (3, 1)
+    assert found(70_000, *[1_400] * 20) == (20, 19, 17, 13, 5)
     assert found(1_200, 1_400) == ()
     assert found(3_000, 1_400) == (1,)
     assert found(0, 4_000) == ()
@@ -37,7 +37,7 @@ def test_a_span_can_judge_what_is_learned_from_it() -> None:
     assert found(40_000, 1_500, 1_500, share=0.1) == (1,)  # 150 held-out rows are too few, 300 are enough
     rare = np.arange(43_000) % 20 == 19
     assert found(40_000, 1_500, 1_500, target=rare) == (1,)  # 15 of a class are too few
-    assert found(40_000, 1_500, 1_500, target=rare, binary=False) == (2,)
+    assert found(40_000, 1_500, 1_500, target=rare, binary=False) == (2, 1)
 
 
 def test_enough_of_two_classes_is_enough_of_either() -> None:

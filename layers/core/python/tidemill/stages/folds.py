@@ -102,11 +102,12 @@ def _several(side: TrainingSide, count: int) -> Iterator[tuple[Places, Places]]:
 
 def newest_folds(side: TrainingSide, level: int) -> Iterator[tuple[Places, Places]]:
     """(fit, judge) row positions: rows of the shortest span judge, whatever the `level`, by folds of their own; the
-    others of it, and of what is older the rows of `level`, are learned from, as far as they came before."""
+    others of it, and of what is older the rows of `level`, are learned from, as far as they came before. One split
+    would judge by its last days alone, which may be like no others."""
     recency = np.zeros(len(side), dtype=np.uint8) if side.recency is None else side.recency
     own = np.flatnonzero(recency == side.spans)
     newest = side.take(own)
-    for fit, judge in [_one_split(newest)] if _has_plenty(side) else _several(newest, _FOLDS):
+    for fit, judge in _several(newest, _FOLDS):
         older = (recency >= level) & (recency < side.spans)
         if side.moments is not None:
             older &= side.moments <= side.moments[own[judge]].min()

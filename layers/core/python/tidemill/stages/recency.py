@@ -1,4 +1,4 @@
-"""How recent a data set's rows are: spans of its newest partitions, each at least four times as long as the one in it.
+"""How recent a data set's rows are: spans of its newest partitions, each at least twice as long as the one in it.
 
 Where the world has changed, old rows mislead, and what is measured on them says little of today. Train asks of every
 span whether its rows alone teach more (`history`); the gate judges on the newest rows that are enough to judge on.
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-FEWEST, STEP = 1_000, 4
+FEWEST, STEP = 1_000, 2
 """Training rows of the shortest span, and how many times as long the next one is at least."""
 ENOUGH_HELD_OUT = 200
 """So many held-out rows judge a model themselves."""
