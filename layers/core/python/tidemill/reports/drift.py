@@ -124,7 +124,8 @@ def _performance(judged: Mapping[str, Any], together: Mapping[str, Any] | None) 
     said, drawn, rows = closed(judged["sentence"]), None, [("This window", judged)]
     if together:
         rows.append((f"The {count(together['windows'])} newest with labels", together))
-        said = f"{said} {moment(together['start'])} to {moment(together['end'])} UTC: {closed(together['sentence'])}"
+        span = f"{moment(together['start'])} to {moment(together['end'])} UTC"
+        said = f"{said} Together, {span}: {closed(together['sentence'])}"
     known = [(label, one) for label, one in rows if finite(one["value"]) is not None]
     if known:
         baseline = known[0][1]["baseline"]
