@@ -290,13 +290,13 @@ def test_a_retrain_looks_back_no_further_than_labels_may_have_come_since_the_las
     assert not [key for key in read if key.endswith("of-5.jsonl")]
 
 
-def put_in_quarantine(cloud: Cloud) -> None:
-    """A window of 600 labelled predictions from a broken feed."""
+def put_in_quarantine(cloud: Cloud, labelled: int = 600) -> None:
+    """A window of 600 predictions from a broken feed, so many of them with a label."""
     began = datetime.now(UTC)
     broken = trips(600, seed=10, flipped=True, start=50_000)
     broken["distance"] = broken["distance"] * 1_000
     predict(cloud, broken)
-    label(cloud, broken)
+    label(cloud, broken[:labelled])
     found = check(cloud, models=["trips"], window=window(began, datetime.now(UTC)))
     assert found["action"] == "quarantine"
 
@@ -314,7 +314,7 @@ def test_nothing_is_learned_from_a_window_in_quarantine(serving: Cloud) -> None:
 
 def test_labels_of_a_window_in_quarantine_are_nothing_new(serving: Cloud) -> None:
     """Where all that is labelled is left out, a retrain would be in vain."""
-    put_in_quarantine(serving)
+    put_in_quarantine(serving, labelled=90)
     found = check(serving, models=["trips"], window=window(*shrunk(serving, 9, labelled=30)))
     assert "there is nothing new to learn from" in found["reason"]
 
@@ -475,3 +475,16 @@ def test_drift_that_labels_showed_fine_before_is_a_note(serving: Cloud, labelled
     checks = windows(serving, frames, labelled)
     assert [one["verdict"] for one in checks] == ["drift"] * 3
     assert said in checks[-1]["reason"]
+
+
+def test_where_labels_come_an_estimate_waits_until_they_have_confirmed_one(serving: Cloud) -> None:
+    """Of another version, which labels judged a moment ago."""
+    predict(serving, frame := trips(300, seed=31, start=310_000))
+    label(serving, frame)
+    check(serving)
+    run = serving.train("trips", "second.csv", csv(trips(3_000, seed=5, start=900_000)))["run"]
+    now = datetime.now(UTC)
+    serving.stores.registry.promote("trips", 2, expected=1, run=run, who="anna", why="to see it", now=now)
+    found = check(serving, models=["trips"], window=window(*shrunk(serving, 9, labelled=0)))
+    assert report(serving, found)["estimate"]["status"] == "estimated_drop"
+    assert "without labels" not in found["reason"]

@@ -30,6 +30,7 @@ def findings(
     unproven: float = 1.0,
     new: bool = True,
     in_vain: int = 0,
+    come: bool = False,
 ) -> Findings:
     return Findings(
         problems=[FeedProblem("wind", "absent", "wind is gone")] if broken else [],
@@ -42,6 +43,7 @@ def findings(
         weight=weight,
         unproven=unproven,
         in_vain=in_vain,
+        labels_come=come,
     )
 
 
@@ -98,6 +100,8 @@ def cell(name: str, found: Findings, before: tuple[str, ...], action: str, *, to
         cell("not judged, drift after silence", findings(NOT_JUDGED, DRIFT), (SILENT, DRIFT), "retrain", told=True),
         cell("not judged, persistent drift", findings(NOT_JUDGED, DRIFT, weight=0.05), TWICE, "retrain", told=True),
         cell("not judged, flapping drift", findings(NOT_JUDGED, DRIFT), (SAME, DRIFT), "retrain", told=True),
+        cell("the same, where labels come", findings(NOT_JUDGED, DRIFT, come=True), TWICE, "note", told=False),
+        cell("dropped, where labels come", findings(DROPPED, DRIFT, come=True), TWICE, "retrain", told=True),
         cell("the same, nothing new", findings(NOT_JUDGED, DRIFT, new=False), TWICE, "note", told=True),
     ],
 )

@@ -107,6 +107,7 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
         weight=1.0 if drift.importance is None else drift.importance,
         unproven=importance_of(surprising, importance) if surprising else 0.0,
         in_vain=_judged_in_vain(request.model, runs, stores.registry, now),
+        labels_come=watched.labels_come,
     )
     windows = [(_time(item["start"]), end_of(item), evidence(item)) for item in past]
     decision = triage(findings, windows, (start, end), spec.monitor, spec.retrain)

@@ -105,8 +105,9 @@ class Version:
 @dataclass(frozen=True)
 class Watched:
     """`performance` is the window's own, `together` that of the newest ones with labels as one; `status` and `sentence`
-    are what the check is to act on, `late` the labelled rows of a past window if it decides. `windows` are all past
-    ones that were looked back on, of all versions, the newest first, each with what is known of it by now."""
+    are what the check is to act on, `late` the labelled rows of a past window if it decides. `labels_come`: they judged
+    a window, of whatever version, that ended no longer ago than labels may take. `windows` are all past ones that were
+    looked back on, of all versions, the newest first, each with what is known of it by now."""
 
     performance: Performance
     together: Together | None
@@ -114,6 +115,7 @@ class Watched:
     status: str
     sentence: str
     late: int
+    labels_come: bool
     account: Document
     windows: list[Document]
     measured: str
@@ -208,7 +210,11 @@ def watch(
         decides = replace(together.performance, sentence=together.sentence)
     guess = version.estimate(window.answers)
     unjudged = decides.status == "insufficient_labels" and guess.status == "estimated_drop"
-    news = unjudged and surprises(version.metric, guess, _fine(_of(version, checks)))
+    recent = now - version.spec.monitor.labels_within
+    come = any(item.get("value") is not None for item in checks if end_of(item) >= recent)
+    fine = _fine(_of(version, checks))
+    # Where labels come, they must have confirmed an estimate before one is acted on.
+    news = unjudged and (bool(fine) or not come) and surprises(version.metric, guess, fine)
     heard: Performance | Estimate = guess if news else decides
     return Watched(
         performance=performance,
@@ -217,6 +223,7 @@ def watch(
         status=heard.status,
         sentence=heard.sentence,
         late=decides.labelled if late_drop else 0,
+        labels_come=come,
         account=_account(found, joined, matched if len(due) == len(late) else None),
         windows=[_remembered(item) for item in checks],
         measured=now.isoformat(),

@@ -6,7 +6,8 @@ drift of what the model does not go by          note
 drift with performance shown fine, in this
 window or in ones with the same drift           note
 drift that is not yet persistent                note
-drift that persists, performance not judged     retrain, if there is something new to learn from; else tell
+drift that persists, where labels will judge    note
+drift that persists, where no labels come       retrain, if there is something new to learn from; else tell
 nothing, or too few rows to say                 quiet
 
 For a month after a retrain that was rejected, as many labels must be new as it was judged on; until then: tell.
@@ -45,7 +46,8 @@ class Findings:
     """What one window showed. `problems` are those that break a feed; `drift` is the report's verdict, `weight` what
     drifted holds of the importance, `unproven` the same of what `unproven` leaves; `new_labels` and `new_uploads` are
     what a retrain could learn from beyond what was judged before. `in_vain`: on how many rows a retrain was judged that
-    was rejected, where the next one waits for as many."""
+    was rejected, where the next one waits for as many; `labels_come`: labels have judged a window of late, so that they
+    will judge this one."""
 
     problems: "Sequence[FeedProblem]"
     performance: str
@@ -57,6 +59,7 @@ class Findings:
     weight: float = 1.0
     unproven: float = 1.0
     in_vain: int = 0
+    labels_come: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,8 @@ def triage(
     seen = persistence(past, window, windows)
     if min(findings.weight, findings.unproven) < IMPORTANT or findings.performance == "fine" or seen < needed:
         return _note(findings, f"seen in {seen} of the last {windows} windows, acted on from {needed}")
+    if findings.labels_come:
+        return Decision("note", f"{findings.drift_sentence}, and it persists: labels will tell whether it does harm")
     return _learn(f"{findings.drift_sentence}, and it persists", findings, retrain)
 
 
