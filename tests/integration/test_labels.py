@@ -478,13 +478,13 @@ def test_drift_that_labels_showed_fine_before_is_a_note(serving: Cloud, labelled
 
 
 def test_where_labels_come_an_estimate_waits_until_they_have_confirmed_one(serving: Cloud) -> None:
-    """Of another version, which labels judged a moment ago."""
-    predict(serving, frame := trips(300, seed=31, start=310_000))
-    label(serving, frame)
-    check(serving)
-    run = serving.train("trips", "second.csv", csv(trips(3_000, seed=5, start=900_000)))["run"]
+    """They judged another version an hour ago, and this one not yet."""
     now = datetime.now(UTC)
-    serving.stores.registry.promote("trips", 2, expected=1, run=run, who="anna", why="to see it", now=now)
+    facts = {"predictions": 300, "verdict": "no_drift", "action": "quiet", "reason": "", "performance": "fine"}
+    start, end = (now - timedelta(hours=hours) for hours in (2, 1))
+    serving.stores.registry.put_check(
+        "trips", end.isoformat(), "c-other", start=start.isoformat(), version=7, value=0.8, **facts
+    )
     found = check(serving, models=["trips"], window=window(*shrunk(serving, 9, labelled=0)))
     assert report(serving, found)["estimate"]["status"] == "estimated_drop"
     assert "without labels" not in found["reason"]

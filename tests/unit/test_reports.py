@@ -575,7 +575,7 @@ def test_hostile_data_is_only_ever_text(word: str) -> None:
         read(reported(told, described, described, found))
     for task in ("binary", "multiclass", "regression"):
         read(evaluation.render(judged(task, promote=False, champion=3, word=word)))
-    problem = {"column": word, "kind": word, "sentence": word}
+    problem = {"column": word, "kind": word, "sentence": word, "broken": True}
     read(drift.render(checked(word, [f"{word}1", f"{word}2"], model=word, reason=word, problems=[problem])))
 
 
