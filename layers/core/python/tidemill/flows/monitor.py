@@ -29,11 +29,12 @@ from tidemill.stages.news import QUIET, news
 from tidemill.stages.reference import Reference
 from tidemill.stages.refusals import refusals, refused_feed
 from tidemill.stages.retrain import (
-    MONTH,
     MOST_CAUSES,
     Decision,
     Findings,
+    Governor,
     evidence,
+    last_rejected,
     past_run,
     triage,
     unlearned,
@@ -210,18 +211,10 @@ def _new_labels(
 
 
 def _judged_in_vain(model: str, runs: Sequence[Item], registry: Registry, now: datetime) -> int:
-    """On how many rows the last retrain was judged, if it was rejected in the last month, nothing was promoted since,
-    and nobody forgave it; else 0."""
-    forgiven = registry.governor(model).get("forgiven")
-    since = max(now - MONTH, datetime.fromisoformat(forgiven)) if forgiven else now - MONTH
-    for run in runs:
-        past = past_run(run)
-        if past.status == "promoted" or past.started <= since:
-            return 0
-        if past.status == "rejected" and past.retrain:
-            judgement = registry.judgement(model, int(run["version"]))
-            return int(judgement["rows"]) if judgement else 0
-    return 0
+    """On how many rows the last rejected retrain was judged, where the next one waits for as many; else 0."""
+    rejected = last_rejected(Governor(**registry.governor(model)), [past_run(run) for run in runs], now)
+    judgement = registry.judgement(model, rejected.version) if rejected and rejected.version else None
+    return int(judgement["rows"]) if judgement else 0
 
 
 def _record(

@@ -13,7 +13,7 @@ nothing, or too few rows to say                 quiet
 For a month after a retrain that was rejected, as many labels must be new as it was judged on; until then: tell.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import takewhile
@@ -173,6 +173,7 @@ class PastRun:
     retrain: bool
     finished: datetime | None = None
     seconds: float = 0.0
+    version: int | None = None
 
     def under_way(self, now: datetime) -> bool:
         return self.status == "running" and now - self.started < LONGEST_RUN
@@ -286,13 +287,8 @@ def in_vain_in_a_row(governor: Governor, runs: Sequence[PastRun], policy: Retrai
     More than a month in which another could have begun, and none did, breaks a row: what lies on either side of it is
     no one trouble. A row that has opened the breaker stays one, and grows by each try in vain.
     """
-    forgiven = datetime.fromisoformat(governor.forgiven) if governor.forgiven else None
-
-    def counts(run: PastRun) -> bool:
-        return run.status != "promoted" and not (forgiven and run.started <= forgiven)
-
     count, free = 0, None
-    for place, run in reversed(list(enumerate(takewhile(counts, runs)))):
+    for place, run in reversed(list(enumerate(_counted(governor, runs)))):
         if not run.in_vain(now):
             continue
         if free and count < policy.breaker and run.started - free > MONTH:
@@ -300,6 +296,18 @@ def in_vain_in_a_row(governor: Governor, runs: Sequence[PastRun], policy: Retrai
         count += 1
         free = _free(runs[place:], count, policy)
     return count
+
+
+def last_rejected(governor: Governor, runs: Sequence[PastRun], now: datetime) -> PastRun | None:
+    """The last retrain that was judged and rejected, since the last promotion and what was forgiven, for a month."""
+    rejected = (run for run in _counted(governor, runs) if run.retrain and run.status == "rejected")
+    return next((run for run in rejected if now - run.started < MONTH), None)
+
+
+def _counted(governor: Governor, runs: Sequence[PastRun]) -> Iterator[PastRun]:
+    """Since the last promotion and what was forgiven."""
+    forgiven = datetime.fromisoformat(governor.forgiven) if governor.forgiven else None
+    return takewhile(lambda run: run.status != "promoted" and not (forgiven and run.started <= forgiven), runs)
 
 
 def _free(runs: Sequence[PastRun], in_a_row: int, policy: Retrain) -> datetime:
@@ -329,6 +337,7 @@ def past_run(item: Mapping[str, Any]) -> PastRun:
         str(item.get("source", "")).startswith(("check ", BY_HAND)),
         datetime.fromisoformat(str(finished)) if finished else None,
         float(item.get("seconds") or 0.0),
+        item.get("version"),
     )
 
 
