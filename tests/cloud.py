@@ -152,21 +152,15 @@ _CHAMPIONS: dict[tuple[str, int], Kept] = {}
 
 
 def _kept() -> Kept:
-    s3 = clients.s3()
-    keys = [
-        (bucket, entry["Key"])
-        for bucket in BUCKETS
-        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket)
-        for entry in page.get("Contents", ())
-    ]
-    objects = {(bucket, key): s3.get_object(Bucket=bucket, Key=key)["Body"].read() for bucket, key in keys}
+    stores = [Objects(clients.s3(), bucket) for bucket in BUCKETS]
+    objects = {(store.bucket, key): store.get(key) for store in stores for key in store.keys("")}
     return objects, clients.dynamodb().scan(TableName=ENVIRONMENT["REGISTRY_TABLE"])["Items"]
 
 
 def _put_back(kept: Kept) -> None:
     objects, items = kept
     for (bucket, key), data in objects.items():
-        clients.s3().put_object(Bucket=bucket, Key=key, Body=data)
+        Objects(clients.s3(), bucket).put(key, data)
     for item in items:
         clients.dynamodb().put_item(TableName=ENVIRONMENT["REGISTRY_TABLE"], Item=item)
 

@@ -9,11 +9,10 @@ from textwrap import shorten
 
 from tests.bench.year_loop import Checkup
 from tidemill.contracts import Outcome
+from tidemill.flows.performance import SPAN
 from tidemill.stages.feed import silence
 
 _LONGEST = 600
-_LOOKED_BACK = 30
-"""Windows that a check looks back on."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ def story(checkups: Sequence[Checkup]) -> list[Entry]:
     """Days in a row without an event are one entry, and so are those on which the same went on."""
     usual = [checkup.predictions for checkup in checkups]
     entries = [
-        _entry(checkup, silence(checkup.predictions, usual[max(0, place - _LOOKED_BACK) : place]))
+        _entry(checkup, silence(checkup.predictions, usual[max(0, place - SPAN) : place]))
         for place, checkup in enumerate(checkups)
     ]
     return [_together(list(days)) for _, days in groupby(_numbered(entries), key=lambda each: each[0])]

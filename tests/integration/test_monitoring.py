@@ -217,7 +217,7 @@ def test_a_drop_whose_labels_were_learned_from_in_vain_is_a_notice(serving: Clou
     assert "nothing to learn from that version 2 has not learned from" in run["reasons"][0]
 
 
-def test_after_a_retrain_in_vain_the_next_one_waits_for_rows_that_can_judge_it_afresh(serving: Cloud) -> None:
+def test_after_a_retrain_in_vain_the_next_one_waits_for_as_many_new_labels_as_judged_it(serving: Cloud) -> None:
     serving.spec("trips", f"{MONITORED}[gate]\nfloor = 0.999")
 
     def dropped(rows: int, start: int) -> dict[str, Any]:
