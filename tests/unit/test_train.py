@@ -41,6 +41,15 @@ def side_of(target: list[float], moments: list[int] | None = None, classes: int 
     return TrainingSide(schema, np.arange(rows, dtype=np.float32).reshape(-1, 1), np.array(target), times)
 
 
+@pytest.mark.parametrize("candidate", CANDIDATES)
+def test_a_column_that_only_the_newest_rows_have_stops_no_candidate(candidate: str) -> None:
+    rows = observations(600, task="binary").dropna(subset=["day"])
+    rows["height"] = rows["size"].where(rows["day"] > "2024-09")
+    result = trained(candidate, dataset(rows, 'target = "y"\ntime = "day"'))
+    assert result.complete
+    assert mean_score(result.scores) > result.dummy_score
+
+
 @pytest.mark.parametrize("task", ["binary", "regression"])
 @pytest.mark.parametrize("candidate", CANDIDATES)
 def test_the_same_training_gives_the_same_bytes(candidate: str, task: str) -> None:

@@ -75,7 +75,7 @@ def fit(recipe: Recipe, side: TrainingSide) -> Any:
     with warnings.catch_warnings(), _in_words(recipe):
         # A linear model that stops early is judged by its score like any other.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        pipeline.fit(side.matrix, _labels(side, scale), **weights)
+        pipeline.fit(_binnable(recipe, side.matrix), _labels(side, scale), **weights)
     return SignedLog(pipeline, scale) if scale else pipeline
 
 
@@ -93,7 +93,7 @@ def course(recipe: Recipe, side: TrainingSide, watched: TrainingSide) -> Course:
     # tol=0: the tolerance is in the loss's unit, so that targets of a millionth would stop at once.
     patience = max(math.ceil(_PATIENCE / recipe.params["learning_rate"]), least)
     boosting.set_params(early_stopping=True, n_iter_no_change=patience, tol=0)
-    known = prepare.fit_transform(side.matrix, _labels(side, scale))
+    known = prepare.fit_transform(_binnable(recipe, side.matrix), _labels(side, scale))
     asked = prepare.transform(watched.matrix)
     boosting.fit(
         known,
@@ -127,6 +127,16 @@ def _stages(boosting: Any, asked: Matrix, scale: LogScale | None, least: int, mo
     for trees, said in enumerate(staged, start=1):
         if trees >= least and ((trees - least) % every == 0 or trees == boosting.n_iter_):
             yield trees, scale.values(said) if scale else said
+
+
+def _binnable(recipe: Recipe, matrix: Matrix) -> Matrix:
+    """Histogram boosting fails on a column that is missing in all its rows, as a new one is in the older rows
+    (scikit-learn 1.9); one that is 0 in all of them it never asks."""
+    if recipe.candidate != "boosting":
+        return matrix
+    # fmin is NaN only where all are, and takes no mask of the matrix's size.
+    missing = np.isnan(np.fmin.reduce(matrix, axis=0))
+    return np.where(missing, np.float32(0), matrix) if missing.any() else matrix
 
 
 def _scale(recipe: Recipe, side: TrainingSide) -> LogScale | None:
