@@ -132,6 +132,37 @@ def test_a_window_that_falls_silent_is_told_beside_what_is_usual(serving: Cloud)
     assert "No predictions came in this window, where 400 are usual" in html
 
 
+@pytest.fixture
+def counting(cloud: Cloud) -> Cloud:
+    """Windows by count."""
+    cloud.champion(MONITORED + "\n[monitor]\nwindow = 300\n", 3_000)
+    return cloud
+
+
+def test_a_window_by_count_has_the_newest_predictions(counting: Cloud) -> None:
+    predict(counting, trips(250, seed=7, start=50_000))
+    assert check(counting, models=["trips"])["measures"]["CheckedPredictions"] == 250
+    predict(counting, trips(200, seed=8, start=60_000))
+    # Those of one request are of one moment.
+    assert check(counting, models=["trips"])["measures"]["CheckedPredictions"] == 450
+    for seed in range(3):
+        predict(counting, trips(100, seed=seed, start=70_000 + 1_000 * seed))
+    assert check(counting, models=["trips"])["measures"]["CheckedPredictions"] == 300
+
+
+def test_a_window_by_count_tells_that_nothing_came(counting: Cloud) -> None:
+    predict(counting, trips(300, seed=9, start=50_000))
+    assert "no prediction has come" not in check(counting)["reason"]
+    silent = check(counting, models=["trips"])
+    assert silent["reason"].startswith("no prediction has come since 20")
+    assert (silent["action"], silent["measures"]["CheckedPredictions"]) == ("quiet", 300)
+
+
+def test_a_window_by_count_without_predictions_is_a_fact(counting: Cloud) -> None:
+    checked = check(counting)
+    assert (checked["action"], checked["verdict"]) == ("quiet", "insufficient_data")
+
+
 def test_a_performance_drop_retrains_on_the_labelled_captures(serving: Cloud) -> None:
     frame = trips(3_000, seed=8, flipped=True, start=50_000)
     predict(serving, frame)

@@ -1,7 +1,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from statistics import NormalDist
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -122,7 +122,8 @@ def version(monitor: str) -> Version:
         "candidate": {"interval": BASELINE, "dummy": 0.5, "threshold": 0.5},
     }
     table = learn(AUC, "binary", *answers(2_000, 1.5, 0), 0.5)
-    return Version("m", 1, schema, parse_spec(f'target = "y"\n[monitor]\n{monitor}'), evaluation, table)
+    spec = parse_spec(f'target = "y"\n[monitor]\n{monitor}')
+    return Version("m", 1, schema, spec, evaluation, table, cast("timedelta", spec.monitor.window))
 
 
 def test_a_drop_that_one_look_would_call_is_not_called_where_there_are_many() -> None:

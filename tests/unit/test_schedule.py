@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tidemill.spec import Monitor
 from tidemill.stages.schedule import disjoint, due, missed
 
 NOW = datetime(2030, 1, 31, 12, tzinfo=UTC)
@@ -40,64 +39,64 @@ def hourly(*hours_ago: int) -> list[tuple[datetime, datetime]]:
     return [(NOW - hours * HOUR - DAY, NOW - hours * HOUR) for hours in hours_ago]
 
 
-DAILY, SLIDING, WEEKLY = Monitor(every=DAY), Monitor(every=HOUR), Monitor(every=7 * DAY)
+DAILY, SLIDING, WEEKLY = (DAY, DAY), (HOUR, DAY), (7 * DAY, DAY)
 
 
 def test_an_outage_in_the_middle_is_found_though_the_clock_has_ticked_since() -> None:
-    windows = missed(daily(0, 1, 5, 6), NOW - 7 * DAY, NOW, DAILY)
+    windows = missed(daily(0, 1, 5, 6), NOW - 7 * DAY, NOW, *DAILY)
     end = daily(1)[0][0]
     assert windows == [(end - 3 * DAY, end - 2 * DAY), (end - 2 * DAY, end - DAY), (end - DAY, end)]
 
 
 def test_an_outage_that_lasts_until_now_is_found_the_oldest_window_first() -> None:
-    windows = missed(daily(3, 4), NOW - 5 * DAY, NOW, DAILY)
+    windows = missed(daily(3, 4), NOW - 5 * DAY, NOW, *DAILY)
     assert windows == [(NOW - 3 * DAY, NOW - 2 * DAY), (NOW - 2 * DAY, NOW - DAY), (NOW - DAY, NOW)]
 
 
 def test_several_outages_are_found_the_oldest_first() -> None:
-    windows = missed(daily(0, 2, 4), NOW - 5 * DAY, NOW, DAILY)
+    windows = missed(daily(0, 2, 4), NOW - 5 * DAY, NOW, *DAILY)
     assert [end for _, end in windows] == [daily(2)[0][0], daily(0)[0][0]]
 
 
 def test_an_outage_that_began_before_is_found_from_there_on() -> None:
-    assert missed(daily(0), NOW - 2 * DAY, NOW, DAILY) == [(NOW - 2 * DAY, NOW - DAY)]
+    assert missed(daily(0), NOW - 2 * DAY, NOW, *DAILY) == [(NOW - 2 * DAY, NOW - DAY)]
 
 
 def test_without_an_outage_nothing_is_missed() -> None:
-    assert missed(daily(*range(7)), NOW - 7 * DAY, NOW, DAILY) == []
-    assert missed(hourly(*range(200)), NOW - 7 * DAY, NOW, SLIDING) == []
+    assert missed(daily(*range(7)), NOW - 7 * DAY, NOW, *DAILY) == []
+    assert missed(hourly(*range(200)), NOW - 7 * DAY, NOW, *SLIDING) == []
 
 
 def test_until_the_next_check_is_due_nothing_is_missed() -> None:
-    assert missed(hourly(*range(1, 200)), NOW - 7 * DAY, NOW, SLIDING) == []
-    assert missed(daily(*range(7)), NOW - 7 * DAY, NOW + 23 * HOUR, DAILY) == []
+    assert missed(hourly(*range(1, 200)), NOW - 7 * DAY, NOW, *SLIDING) == []
+    assert missed(daily(*range(7)), NOW - 7 * DAY, NOW + 23 * HOUR, *DAILY) == []
 
 
 def test_an_outage_that_the_next_sliding_window_covers_is_none() -> None:
-    assert missed(hourly(*range(5), *range(24, 200)), NOW - 7 * DAY, NOW, SLIDING) == []
+    assert missed(hourly(*range(5), *range(24, 200)), NOW - 7 * DAY, NOW, *SLIDING) == []
 
 
 def test_of_a_longer_outage_between_sliding_windows_the_missing_hours_are_in_one_whole_window() -> None:
     """Thirty hours without a check: six of them are in no window."""
-    windows = missed(hourly(*range(5), *range(34, 200)), NOW - 7 * DAY, NOW, SLIDING)
+    windows = missed(hourly(*range(5), *range(34, 200)), NOW - 7 * DAY, NOW, *SLIDING)
     assert windows == [(NOW - 28 * HOUR - DAY, NOW - 28 * HOUR)]
 
 
 def test_what_a_sparse_schedule_leaves_out_is_not_missed() -> None:
     weekly = daily(0, 7, 14, 28)
-    assert missed(weekly[:3], NOW - 15 * DAY, NOW, WEEKLY) == []
-    assert len(missed(weekly, NOW - 29 * DAY, NOW, WEEKLY)) == 13
+    assert missed(weekly[:3], NOW - 15 * DAY, NOW, *WEEKLY) == []
+    assert len(missed(weekly, NOW - 29 * DAY, NOW, *WEEKLY)) == 13
 
 
 def test_what_was_made_up_for_is_not_missed_again() -> None:
     checked = hourly(*range(5), *range(60, 200))
-    made_up = missed(checked, NOW - 9 * DAY, NOW, SLIDING)
+    made_up = missed(checked, NOW - 9 * DAY, NOW, *SLIDING)
     assert len(made_up) == 2
-    assert missed([*checked, *made_up], NOW - 9 * DAY, NOW, SLIDING) == []
+    assert missed([*checked, *made_up], NOW - 9 * DAY, NOW, *SLIDING) == []
 
 
 def test_a_window_that_lies_in_the_future_makes_up_for_nothing() -> None:
-    assert missed([(NOW + DAY, NOW + 2 * DAY)], NOW - 2 * DAY, NOW, DAILY) == [
+    assert missed([(NOW + DAY, NOW + 2 * DAY)], NOW - 2 * DAY, NOW, *DAILY) == [
         (NOW - 2 * DAY, NOW - DAY),
         (NOW - DAY, NOW),
     ]

@@ -3,7 +3,8 @@
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from statistics import median_low
 from typing import Any, NoReturn
 from uuid import uuid4
 
@@ -13,6 +14,7 @@ from tidemill.aws.paths import check_prefix
 from tidemill.aws.registry import window_of
 from tidemill.contracts import describe_error, retrain_run
 from tidemill.errors import InvalidRequest, NotFound, StoreUnavailable, TidemillError
+from tidemill.spec import Monitor
 from tidemill.stages.schedule import missed
 from tidemill_cli.cloud import Target
 from tidemill_cli.console import Console, Result, Table
@@ -45,10 +47,11 @@ def backfill(session: Session, model: str, most: int, waiting: Waiting) -> Resul
     One after the other, since whether drift persists is asked of the checks before."""
     target, now = session.target, datetime.now(UTC)
     since, monitor = datetime.fromisoformat(target.champion(model).since), target.champion_spec(model).monitor
-    begin = max(since, now - min(most, (now - since) // monitor.window + 1) * monitor.window)
+    length = _length(monitor, target, model, since)
+    begin = max(since, now - min(most, (now - since) // length + 1) * length)
     items = target.registry.checks(model, since=begin.isoformat())
     checks = []
-    for start, end in missed([*map(window_of, items)], begin, now, monitor):
+    for start, end in missed([*map(window_of, items)], begin, now, monitor.every, length):
         window = {"start": start.isoformat(), "end": end.isoformat()}
         found = _check(target, {"models": [model], "window": window}, session.console, waiting)
         checks.append({**_document(target, model, found), "window": window})
@@ -62,6 +65,14 @@ def backfill(session: Session, model: str, most: int, waiting: Waiting) -> Resul
         for one in checks
     ]
     return Result(document, [Table(("start", "end", "verdict", "action", "reason"), rows, model)])
+
+
+def _length(monitor: Monitor, target: Target, model: str, since: datetime) -> timedelta:
+    """Of windows by count, what they had in the middle: how many predictions a gap has nobody has counted."""
+    if isinstance(monitor.window, timedelta):
+        return monitor.window
+    windows = [window_of(item) for item in target.registry.checks(model, since=since.isoformat())]
+    return median_low(end - start for start, end in windows) if windows else monitor.every
 
 
 def _document(target: Target, model: str, checked: Mapping[str, Any]) -> dict[str, Any]:

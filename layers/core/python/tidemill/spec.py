@@ -24,6 +24,8 @@ ESTIMATOR_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _DURATION = re.compile(r"(\d+) (minute|hour|day|week)s?")
 _LONGEST = timedelta(days=3650)
+_MOST_ROWS = 10_000_000
+"""Of a window by count: the answers to as many are what a check has room for."""
 _WRITTEN: Mapping[Kind, tuple[str, ...]] = {"numeric": ("decimal", "thousands", "unit"), "datetime": ("format",)}
 
 
@@ -89,7 +91,8 @@ class Gate:
 @dataclass(frozen=True)
 class Monitor:
     every: timedelta = timedelta(hours=1)
-    window: timedelta = timedelta(days=1)
+    window: timedelta | int = timedelta(days=1)
+    """How far back a check looks: a time, or the newest so many predictions of the champion."""
     min_rows: int = 100
     false_alarms: float = 0.005
     patience: tuple[int, int] = (2, 3)
@@ -263,6 +266,11 @@ def _contradictions(spec: ModelSpec) -> Iterator[str]:
         yield "gate.mode = 'non_inferior' needs gate.margin, the loss that you would accept"
     if spec.gate.mode == "superior" and spec.gate.margin is not None:
         yield "gate.margin only has a meaning with gate.mode = 'non_inferior'"
+    if isinstance(spec.monitor.window, int) and spec.monitor.window < spec.monitor.min_rows:
+        yield (
+            f"monitor.window = {spec.monitor.window} has fewer predictions than monitor.min_rows = "
+            f"{spec.monitor.min_rows}, the fewest that say anything"
+        )
     unknown = [name for name in spec.train.candidates if name not in CANDIDATES]
     if unknown or not spec.train.competing:
         yield f"train.candidates {unknown} are not known; choose among {', '.join(CANDIDATES)}"
@@ -399,6 +407,14 @@ def _history(raw: object) -> int | timedelta:
         raise ValueError(f"{raw!r} is neither a number of rows nor a time such as '365 days'") from None
 
 
+def _window(raw: object) -> timedelta | int:
+    if isinstance(raw, str):
+        return _span(raw)
+    if isinstance(raw, int) and not isinstance(raw, bool) and 0 < raw <= _MOST_ROWS:
+        return raw
+    raise ValueError(f"{raw!r} is neither a time such as '1 day' nor a number of predictions up to {_MOST_ROWS:,}")
+
+
 def _patience(raw: object) -> tuple[int, int]:
     match raw:
         case [int(needed), int(windows)] if 1 <= needed <= windows <= 10:
@@ -452,7 +468,7 @@ _READERS: Mapping[tuple[type, str], Any] = {
     (Gate, "allowed_leaks"): _texts,
     (Gate, "max_latency_ms"): _Number(0.1, 10_000),
     (Monitor, "every"): _span,
-    (Monitor, "window"): _span,
+    (Monitor, "window"): _window,
     (Monitor, "min_rows"): _Number(30, 10**9, whole=True),
     (Monitor, "false_alarms"): _Number(1e-9, 0.5),
     (Monitor, "patience"): _patience,

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
 
@@ -53,6 +53,8 @@ _NEXT = {
     ),
 }
 """For whoever is told; the reason of another action says it itself."""
+_FARTHEST = timedelta(days=90)
+"""So far back a window by count may reach."""
 
 
 def monitor(request: CheckRequest, stores: Stores) -> Checked:
@@ -65,20 +67,20 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
     manifest = stores.models.get_json(f"{prefix}manifest.json")
     evaluation = stores.models.get_json(f"{prefix}evaluation.json")
     spec, schema = parse_spec(manifest["spec"]), Schema.from_json(manifest["schema"])
-    start, end = _window(request.window, spec, now)
+    captures = Captures(stores.captures)
+    reader = WindowReader(captures, request.model, champion.version, schema)
+    (start, end), newest = _window(request.window, spec, champion, reader, now)
 
     def made(name: str) -> Document | None:
         """What a version of before there was such a file lacks; monitor may not ask whether it is there."""
         found: Document | None = stores.models.get_json(f"{prefix}{name}") if name in manifest["digests"] else None
         return found
 
-    table = made("estimate.json")
     features = stores.models.get_json(f"{prefix}profile.json")
     reference = Reference.from_json(features, made("reference.json")).without(spec.capture.drop)
-    version = Version(request.model, champion.version, schema, spec, evaluation, table)
+    usual = spec.monitor.window if isinstance(spec.monitor.window, timedelta) else end - start
+    version = Version(request.model, champion.version, schema, spec, evaluation, made("estimate.json"), usual)
     before = look_back(version, start, stores, now)
-    captures = Captures(stores.captures)
-    reader = WindowReader(captures, request.model, champion.version, schema)
     window = reader.read(start, end, reference, before.found.labels.by_id)
     refused = refusals(captures.read("refusals", request.model, start, end), champion.version, schema)
     policy = DriftPolicy(min_rows=spec.monitor.min_rows, false_alarms=spec.monitor.false_alarms)
@@ -112,7 +114,7 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
     )
     windows = [(_time(item["start"]), end_of(item), evidence(item)) for item in past]
     decision = triage(findings, windows, (start, end), spec.monitor, spec.retrain)
-    silent = silence(window.rows, [int(item["predictions"]) for item in past if "predictions" in item], refused.rows)
+    silent = _silence(window, newest, past, refused.rows)
     # Too few rows to say anything are no riddle where others were refused.
     silent = silent or ("" if enough or unheard else refused.sentence(window.rows))
     if silent:
@@ -160,15 +162,30 @@ def _effects_before(before: Past, champion: Champion, model: str, stores: Stores
     return report.get("effects") if report else None
 
 
-def _window(window: Window | None, spec: ModelSpec, now: datetime) -> tuple[datetime, datetime]:
+def _window(
+    window: Window | None, spec: ModelSpec, champion: Champion, reader: WindowReader, now: datetime
+) -> tuple[tuple[datetime, datetime], datetime | None]:
+    """And of one by count, when its newest prediction was made."""
     if window is None:
-        return now - spec.monitor.window, now
+        back = spec.monitor.window
+        if isinstance(back, timedelta):
+            return (now - back, now), None
+        since = min(max(_time(champion.since), now - _FARTHEST), now - spec.monitor.every)
+        reach = reader.reaching_back(back, since, now)
+        return (reach.start, now), reach.newest
     start, end = _time(window.start), _time(window.end)
     if start.year < 1970 or end.year > 2999:
         raise InvalidRequest(f"the window {window.start}/{window.end} is not within the years 1970 to 2999")
     if start >= end:
         raise InvalidRequest(f"the window {window.start}/{window.end} ends before it starts")
-    return start, end
+    return (start, end), None
+
+
+def _silence(window: CapturedWindow, newest: datetime | None, past: Sequence[Item], refused: int) -> str:
+    """A window by count has as many rows as ever while there are none to come."""
+    if newest and past and newest < end_of(past[0]):
+        return f"no prediction has come since {newest:%Y-%m-%d %H:%M}Z, so that these were judged before"
+    return silence(window.rows, [int(item["predictions"]) for item in past if "predictions" in item], refused)
 
 
 def _new_labels(

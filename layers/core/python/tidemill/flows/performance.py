@@ -49,7 +49,8 @@ _ON_THE_WAY = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class Version:
-    """What a check knows of the version that it judges; `table` is what estimates are made from."""
+    """What a check knows of the version that it judges; `table` is what estimates are made from, `window` how long its
+    windows are, those by count as long as this one."""
 
     model: str
     number: int
@@ -57,6 +58,7 @@ class Version:
     spec: ModelSpec
     evaluation: Document
     table: Document | None
+    window: timedelta
 
     @property
     def metric(self) -> Metric:
@@ -70,7 +72,7 @@ class Version:
     @property
     def confidence(self) -> float:
         monitor = self.spec.monitor
-        return confidence_of_a_look(monitor.every, monitor.window, min(monitor.patience[1], 2))
+        return confidence_of_a_look(monitor.every, self.window, min(monitor.patience[1], 2))
 
     @property
     def needed(self) -> int:
@@ -161,7 +163,7 @@ def told_of(problems: Sequence[str]) -> Document:
 def look_back(version: Version, start: datetime, stores: Stores, now: datetime) -> Past:
     """For a window that begins at `start`."""
     model, monitor = version.model, version.spec.monitor
-    reach = start - max(SPAN * monitor.window, monitor.labels_within)
+    reach = start - max(SPAN * version.window, monitor.labels_within)
     known = stores.registry.checks(model, since=reach.isoformat())
     checks = _apart(known, start)
     late = [

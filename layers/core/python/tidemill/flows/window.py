@@ -4,7 +4,8 @@ and for what is labelled."""
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,8 @@ from tidemill.stages.reference import Reference, Watch
 from tidemill.stages.window import Window
 
 Array = npt.NDArray[np.float64]
+_STEP = timedelta(days=1)
+"""So much is read at a time, where it is not known how far back to read."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,14 @@ class CapturedWindow:
     @property
     def rows(self) -> int:
         return self.features.rows
+
+
+@dataclass(frozen=True)
+class Reach:
+    """`newest`: when the last prediction was made; None where there is none."""
+
+    start: datetime
+    newest: datetime | None
 
 
 @dataclass(frozen=True)
@@ -68,6 +79,19 @@ class WindowReader:
             chosen.add(block)
             rows += block.rows
         return chosen.given, rows - len(chosen.given.ids)
+
+    def reaching_back(self, rows: int, since: datetime, end: datetime) -> Reach:
+        """Where the newest `rows` predictions before `end` begin: those of one moment are not taken apart. `since`
+        where there are not so many."""
+        times: list[str] = []
+        until = end
+        while len(times) < rows and until > since:
+            start = max(since, until - _STEP)
+            found = [block.times.to_pylist() for block in self._blocks(start, until, ())]
+            times = [*sorted(chain.from_iterable(found)), *times]
+            until = start
+        start = datetime.fromisoformat(times[-rows]) if len(times) >= rows else since
+        return Reach(start, datetime.fromisoformat(times[-1]) if times else None)
 
     def _blocks(self, start: datetime, end: datetime, columns: Sequence[Column]) -> Iterator[Block]:
         reader = BlockReader(self.schema, columns, self.version, start.isoformat(), end.isoformat())

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from tidemill.spec import Monitor
-
 _SLACK = timedelta(minutes=5)
 """What the clock may be early by, of two checks that lie far apart: a tenth of `every`, at most this."""
 OVERLAP = 0.02
@@ -41,17 +39,18 @@ def union(windows: Windows) -> list[tuple[datetime, datetime]]:
     return spans
 
 
-def missed(checked: Windows, begin: datetime, now: datetime, monitor: Monitor) -> Windows:
-    """Whole windows for the gaps that an outage left in [begin, now) between those that were checked, the oldest first.
+def missed(checked: Windows, begin: datetime, now: datetime, every: timedelta, window: timedelta) -> Windows:
+    """Whole windows of that length for the gaps that an outage left in [begin, now) between those that were checked,
+    the oldest first.
 
     What the schedule leaves by itself is none: the time until the next check is due, and that between windows which are
     shorter than `every`. The oldest window of a gap reaches back over what was checked before it.
     """
-    window, slack = monitor.window, OVERLAP * monitor.window
-    between = max(timedelta(0), monitor.every - window)
+    slack = OVERLAP * window
+    between = max(timedelta(0), every - window)
     found: list[tuple[datetime, datetime]] = []
     reached = begin
-    for start, end, usual in [*((*span, between) for span in union(checked)), (now, now, monitor.every)]:
+    for start, end, usual in [*((*span, between) for span in union(checked)), (now, now, every)]:
         until = min(start, now)
         if until - reached > usual + slack:
             count = -((reached + slack - until) // window)
