@@ -10,7 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidemill.spec import Retrain
-from tidemill.stages.retrain import Governor, PastRun, Ruling, past_run, refusal, rule
+from tidemill.stages.retrain import (
+    Governor,
+    PastRun,
+    Ruling,
+    backed_off,
+    past_run,
+    refusal,
+    rejected_in_a_row,
+    rule,
+)
 
 NOW = datetime(2030, 1, 31, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -50,6 +59,30 @@ def test_what_the_governor_permits(runs: list[PastRun], why: str) -> None:
     refused = refusal(Governor(), runs, POLICY, NOW)
     assert (refused is None) == (not why)
     assert why in (refused.why if refused else "")
+
+
+@pytest.mark.parametrize(
+    ("runs", "forgiven", "waits"),
+    [
+        ([], None, 0),
+        ([run(5 * DAY)], None, 2_000),
+        ([run(5 * DAY), run(9 * DAY)], None, 4_000),
+        ([run(5 * DAY), run(9 * DAY, "duplicate"), run(14 * DAY)], None, 4_000),
+        ([run(5 * DAY), run(9 * DAY), run(14 * DAY)], None, 8_000),
+        ([run(5 * DAY), run(9 * DAY, "promoted"), run(14 * DAY)], None, 2_000),
+        ([run(5 * DAY), run(40 * DAY)], None, 2_000),
+        ([run(31 * DAY)], None, 0),
+        ([run(5 * DAY), run(9 * DAY)], 7 * DAY, 2_000),
+        ([run(5 * DAY, retrain=False), run(9 * DAY)], None, 2_000),
+        ([run(5 * DAY)] * 500, None, 2_000 * 1_024),
+    ],
+)
+def test_the_labels_that_a_retrain_waits_for_double_with_each_that_was_rejected(
+    runs: list[PastRun], forgiven: timedelta | None, waits: int
+) -> None:
+    governor = Governor(forgiven=(NOW - forgiven).isoformat() if forgiven else "")
+    rejected = rejected_in_a_row(governor, runs, NOW)
+    assert (backed_off(2_000, len(rejected)) if rejected else 0) == waits
 
 
 def test_an_open_breaker_lets_one_try_through_a_month_until_somebody_resumes() -> None:

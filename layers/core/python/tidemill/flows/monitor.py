@@ -33,9 +33,10 @@ from tidemill.stages.retrain import (
     Decision,
     Findings,
     Governor,
+    backed_off,
     evidence,
-    last_rejected,
     past_run,
+    rejected_in_a_row,
     triage,
     unlearned,
     unproven,
@@ -228,10 +229,12 @@ def _new_labels(
 
 
 def _judged_in_vain(model: str, runs: Sequence[Item], registry: Registry, now: datetime) -> int:
-    """On how many rows the last rejected retrain was judged, where the next one waits for as many; else 0."""
-    rejected = last_rejected(Governor(**registry.governor(model)), [past_run(run) for run in runs], now)
-    judgement = registry.judgement(model, rejected.version) if rejected and rejected.version else None
-    return int(judgement["rows"]) if judgement else 0
+    """How many labels the next retrain waits for, by those that were rejected; 0 where it need not wait."""
+    rejected = rejected_in_a_row(Governor(**registry.governor(model)), [past_run(run) for run in runs], now)
+    if not rejected or not rejected[0].version:
+        return 0
+    judgement = registry.judgement(model, rejected[0].version)
+    return backed_off(int(judgement["rows"]), len(rejected)) if judgement else 0
 
 
 def _record(

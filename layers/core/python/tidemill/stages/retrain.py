@@ -298,10 +298,16 @@ def in_vain_in_a_row(governor: Governor, runs: Sequence[PastRun], policy: Retrai
     return count
 
 
-def last_rejected(governor: Governor, runs: Sequence[PastRun], now: datetime) -> PastRun | None:
-    """The last retrain that was judged and rejected, since the last promotion and what was forgiven, for a month."""
+def rejected_in_a_row(governor: Governor, runs: Sequence[PastRun], now: datetime) -> list[PastRun]:
+    """The retrains that were judged and rejected, since the last promotion and what was forgiven, for a month each."""
     rejected = (run for run in _counted(governor, runs) if run.retrain and run.status == "rejected")
-    return next((run for run in rejected if now - run.started < MONTH), None)
+    return [run for run in rejected if now - run.started < MONTH]
+
+
+def backed_off(judged_on: int, rejected: int) -> int:
+    """Labels that must be new after so many rejected retrains in a row: as many as the last was judged on, doubled for
+    each before it."""
+    return judged_on << min(rejected - 1, _MOST_DOUBLINGS)
 
 
 def _counted(governor: Governor, runs: Sequence[PastRun]) -> Iterator[PastRun]:
