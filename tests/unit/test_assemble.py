@@ -54,6 +54,17 @@ def test_of_a_year_and_a_month_by_time_the_last_weeks_are_held_out_and_the_month
     assert not grew.held_out[:16_000].any()
 
 
+def test_by_time_spans_are_of_the_newest_rows_whatever_partition_brought_them() -> None:
+    old, new = timed(16_000), timed(4_000, start=16_000, seed=1)
+    assert not dataset(old, TIMED).rows.recency.any()  # a first upload has none
+    rows = grown(old, new, TIMED).rows
+    assert rows.moments is not None
+    training = ~rows.held_out
+    assert [int((training & (rows.recency >= level)).sum()) for level in (4, 3, 2, 1)] == [1_000, 2_000, 4_000, 8_000]
+    assert rows.moments[rows.recency >= 4].min() > rows.moments[training & (rows.recency < 4)].max()
+    assert (rows.recency[rows.held_out] == 4).all()
+
+
 def test_of_days_that_come_whole_the_last_one_is_held_out() -> None:
     old, new = timed(16_000), timed(4_000, start=16_000, seed=1)
     new["when"] = "1972-03-01"

@@ -12,7 +12,7 @@ from tidemill.schema import Column, Schema
 from tidemill.spec import parse_spec
 from tidemill.stages import history
 from tidemill.stages.folds import TrainingSide, newest_folds
-from tidemill.stages.history import compete
+from tidemill.stages.history import Option, compete
 from tidemill.stages.metrics import metric
 from tidemill.stages.recipes import Recipe
 from tidemill.stages.search import Judged, judge, search
@@ -54,8 +54,9 @@ def test_where_the_world_turned_old_rows_are_left_out(candidate: str, timed: boo
     assert found.score > 0.8
     whole, alone = found.history.options
     assert whole.score < 0.5 < alone.score
-    assert alone.lower is not None
-    assert alone.lower > 0.2
+    assert alone.gain is not None
+    assert alone.error is not None
+    assert alone.gain > 0.2 > 5 * alone.error
 
 
 @pytest.mark.parametrize("timed", [False, True], ids=["by key", "by time"])
@@ -79,7 +80,7 @@ def found_by_search(rows: TrainingSide, candidate: str) -> Judged:
 
 def test_without_time_nothing_is_asked() -> None:
     rows = side(6_000, 1_200, turned=True)
-    assert compete(found_by_search(rows, "linear"), rows, AUC, lambda: 0.0) is None
+    assert compete(found_by_search(rows, "linear"), [], rows, AUC, lambda: 0.0) is None
 
 
 @pytest.mark.parametrize("candidate", ["forest", "boosting"])
@@ -93,7 +94,7 @@ def test_with_little_time_less_of_the_past_is_learned_from(candidate: str, monke
         return judge(recipe, *given, **named)
 
     monkeypatch.setattr(history, "judge", judged)
-    assert compete(best, rows, AUC, lambda: 100.0) is not None
+    assert compete(best, [], rows, AUC, lambda: 100.0) is not None
     (learned, _), *others = asked
     assert learned is not None
     assert 10 <= learned < 3_600
@@ -108,18 +109,39 @@ def test_with_time_for_hardly_a_row_nothing_is_asked(
     rows = side(6_000, 1_200, turned=True)
     best = replace(found_by_search(rows, candidate), seconds=300.0)  # of boosting, most of it before the first row
     monkeypatch.setattr(history, "judge", None)
-    assert compete(best, rows, AUC, lambda: seconds) is None
+    assert compete(best, [], rows, AUC, lambda: seconds) is None
 
 
 def test_what_is_learned_and_told_of_a_span_is_of_its_rows() -> None:
     rows = side(6_000, 1_200, turned=True)
-    found = compete(found_by_search(rows, "linear"), rows, AUC, FOREVER)
+    found = compete(found_by_search(rows, "linear"), [], rows, AUC, FOREVER)
     assert found is not None
     assert found.judged.rows == found.judged.drawn == 1_200
     assert max(places.max() for places, _ in found.judged.answers) < 1_200
     truth = rows.since(1).target
     for places, said in found.judged.answers:
         assert AUC.bind(truth[places], said)(None) > 0.8
+
+
+def test_on_a_short_span_what_suits_few_rows_competes_with_what_was_best_on_all() -> None:
+    rows = side(20_000, 1_200, turned=True)
+    best = found_by_search(rows, "linear")
+    stiff = Recipe("linear", rows.schema, {**best.recipe.params, "strength": 1e-6})
+    found = compete(replace(best, recipe=stiff), [best.recipe, stiff], rows, AUC, FOREVER)
+    assert found is not None
+    assert found.chosen.settings == 2
+    assert found.judged.recipe is best.recipe
+    long = side(6_000, 1_200, turned=True)
+    found = compete(replace(best, recipe=stiff), [best.recipe, stiff], long, AUC, FOREVER)
+    assert found is not None
+    assert {option.settings for option in found.options} == {1}
+
+
+def test_by_one_standard_error_a_span_is_better() -> None:
+    assert Option(1, 1_000, 0.7, gain=0.02, error=0.019).surely_better
+    assert not Option(1, 1_000, 0.7, gain=0.02, error=0.021).surely_better
+    assert not Option(1, 1_000, 0.7, gain=float("nan"), error=float("nan")).surely_better
+    assert not Option(0, 9_000, 0.7).surely_better
 
 
 def test_an_own_estimator_that_does_not_fit_a_span_learns_from_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +154,7 @@ def test_an_own_estimator_that_does_not_fit_a_span_learns_from_all_rows(monkeypa
         return judge(*given)
 
     monkeypatch.setattr(history, "judge", judged)
-    found = compete(best, rows, AUC, FOREVER)
+    found = compete(best, [], rows, AUC, FOREVER)
     assert found is not None
     assert found.chosen.level == 0
 

@@ -2,7 +2,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tidemill.stages.recency import counted, enough, newest, recency, spans
+from tidemill.stages.recency import counted, enough, newest, recency, spans_in_time, spans_of_partitions
 
 
 def found(
@@ -12,7 +12,7 @@ def found(
     partition = np.repeat(np.arange(len(rows), dtype=np.uint16), rows)
     held_out = np.arange(len(partition)) % 100 < 100 * share
     truth = np.arange(len(partition)) % 2 if target is None else target
-    return spans(partition, held_out, np.asarray(truth, dtype=np.float64), binary=binary)
+    return spans_of_partitions(partition, held_out, np.asarray(truth, dtype=np.float64), binary=binary)
 
 
 def test_a_single_partition_has_no_spans() -> None:
@@ -59,3 +59,29 @@ def test_the_newest_rows_that_are_enough_are_taken() -> None:
     assert newest(of, among, lambda rows: rows.sum() >= 1).tolist() == [False] * 4 + [True]
     assert newest(of, among, lambda rows: rows.sum() >= 2).tolist() == [False, False, True, False, True]
     assert newest(of, among, lambda rows: rows.sum() >= 9).tolist() == among.tolist()
+
+
+def in_time(*moments: int, held_out: int = 0, target: Sequence[float] | None = None) -> tuple[int, ...]:
+    """The last ones are held out."""
+    later = np.arange(len(moments)) >= len(moments) - held_out
+    truth = np.arange(len(moments)) % 2 if target is None else target
+    return spans_in_time(np.array(moments), later, np.asarray(truth, dtype=np.float64), binary=True)
+
+
+def test_in_time_a_span_is_of_the_newest_training_rows_up_to_half_of_all() -> None:
+    assert in_time(*range(1_999)) == ()
+    assert in_time(*range(2_000)) == (1_000,)
+    assert in_time(*range(9_000), held_out=1_000) == (7_000, 6_000, 4_000)
+    shuffled = np.random.default_rng(0).permutation(8_000).tolist()
+    assert in_time(*shuffled) == (7_000, 6_000, 4_000)
+
+
+def test_rows_of_one_moment_are_in_the_same_spans() -> None:
+    days = [day for day in range(20) for _ in range(600)]
+    assert in_time(*days) == (18, 16, 12)
+    assert in_time(*[0] * 5_000, *[1] * 6_000) == ()
+
+
+def test_a_span_in_time_has_enough_rows_to_judge_by() -> None:
+    rare = np.arange(16_000) % 100 == 99
+    assert in_time(*range(16_000), target=rare) == (14_000, 12_000, 8_000)

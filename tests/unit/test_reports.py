@@ -145,9 +145,9 @@ def judged(task: str = "binary", *, promote: bool = True, champion: int | None =
         "libraries": {"numpy": "2.3.0"}, "threshold": threshold, "threshold_by": threshold and "f1",
         "calibration": (classes and {"method": "sigmoid", "log_loss": 0.5, "log_loss_calibrated": 0.4}) or None,
         "search": {"planned": 10, "tried": 4, "rows": [4_000, 16_000], "stopped": "time"}, "seed": 2013,
-        "history": champion and {"chosen": 1, "confidence": 0.975, "options": [
-            {"level": 0, "rows": 480, "score": 0.4, "lower": None},
-            {"level": 1, "rows": 120, "score": 0.7, "lower": 0.1},
+        "history": champion and {"chosen": 1, "errors": 1.0, "options": [
+            {"level": 0, "rows": 480, "score": 0.4, "settings": 1, "gain": None, "error": None},
+            {"level": 1, "rows": 120, "score": 0.7, "settings": 2, "gain": 0.3, "error": 0.04},
         ]},
         "repeated": None, "code": "cd" * 32, "timings": {"search": 12.5, "fit": 1.25, "export": 0.5},
     }  # fmt: skip
@@ -441,7 +441,7 @@ def test_promoted_version_names_the_one_that_it_replaces() -> None:
 
 def test_what_old_rows_are_worth_is_shown_where_some_are_newer() -> None:
     shown = read(evaluation.render(judged(champion=3)))
-    assert "all 480 0.4 the newest 120 0.7 +0.1 chosen" in shown
+    assert "all 480 0.4 the newest 120 0.7 +0.3 ± 0.04 chosen" in shown
     assert "Old rows" not in read(evaluation.render(judged()))
 
 

@@ -30,7 +30,7 @@ class StoredDataset(Rows):
 
     def since(self, level: int) -> list[str]:
         """The partitions of the rows that have at least that recency."""
-        return self.partitions[self.spans[-level] :] if level else self.partitions
+        return [self.partitions[place] for place in np.unique(self.partition[self.recency >= level]).tolist()]
 
 
 def save(objects: Objects, model: str, name: str, dataset: Dataset, parts: Sequence[Part], spec: str) -> None:

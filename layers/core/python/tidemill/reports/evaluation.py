@@ -255,18 +255,22 @@ def _history(evaluation: Mapping[str, Any]) -> Markup | None:
         (
             f"the newest {count(option['rows'])}" if option["level"] else f"all {count(option['rows'])}",
             number(option["score"]),
-            _signed(option["lower"]) if option["level"] else "",
+            _gain(option) if option["level"] else "",
             badge("pass", "chosen") if option["level"] == history["chosen"] else "",
         )
         for option in history["options"]
     ]
-    heads = ("Training rows", evaluation["metric"]["name"], "Surely better by", "")
+    heads = ("Training rows", evaluation["metric"]["name"], "Gained over all rows", "")
     note = (
-        f"The settings chosen for {candidate['candidate']}, taught with more and with less of the past, in "
-        f"cross-validation by the newest rows. The old ones are left out only where that is surely better, at "
-        f"{history['confidence']:.1%}."
+        f"{candidate['candidate'].capitalize()} taught with more and with less of the past, in cross-validation by the "
+        f"newest rows; of short pasts the best of all settings. The old rows are left out only where that gains more "
+        f"than {history['errors']:g} standard error, which is what stands behind ±."
     )
     return section("Old rows and new ones", table(heads, rows, "lrrl", narrow=True), note=note)
+
+
+def _gain(option: Mapping[str, Any]) -> Markup:
+    return join([_signed(option["gain"]), unit(f"± {number(option['error'])}")])
 
 
 def _trials(evaluation: Mapping[str, Any]) -> Markup | None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy.typing as npt
 from tidemill.encoding import MISSING, Matrix
 from tidemill.profile import Profile
 from tidemill.schema import Schema
-from tidemill.stages.recency import Partitions, Recency, recency, spans
+from tidemill.stages.recency import Partitions, Recency, recency, spans_in_time, spans_of_partitions
 
 LEFT_OUT, TRAINING, HELD_OUT = 0, 1, 2
 """What a row of a partition is for; a row is left out when a newer one has its key."""
@@ -68,7 +67,7 @@ class Dataset:
 class Rows:
     """Rows of all arrays correspond: matrix (n, k) float32 · target (n,) class codes or values · held_out (n,) bool ·
     keys (n,) uint64 · moments (n,) microseconds since 1970 in UTC, or None · partition (n,) its place among those of
-    the data set. `spans`: see `recency`."""
+    the data set · recency (n,), see `Recency`."""
 
     matrix: Matrix
     target: npt.NDArray[np.float64]
@@ -76,11 +75,7 @@ class Rows:
     keys: npt.NDArray[np.uint64]
     moments: npt.NDArray[np.int64] | None
     partition: Partitions
-    spans: tuple[int, ...]
-
-    @cached_property
-    def recency(self) -> Recency:
-        return recency(self.partition, self.spans)
+    recency: Recency
 
 
 @dataclass(frozen=True)
@@ -115,15 +110,31 @@ def gather(
         target = np.asarray(class_places, dtype=np.float64)[target.astype(np.int64)]
     held_out = state[state != LEFT_OUT] == HELD_OUT
     partition = np.repeat(np.arange(len(parts), dtype=np.uint16), taken)
+    moments = np.concatenate(collected["moments"]) if timed else None
+    binary = len(class_places) - list(class_places).count(-1) == 2
     return Rows(
         matrix,
         target,
         held_out,
         np.concatenate(collected["keys"]),
-        np.concatenate(collected["moments"]) if timed else None,
+        moments,
         partition,
-        spans(partition, held_out, target, binary=len(class_places) - list(class_places).count(-1) == 2),
+        _recency(partition, moments, held_out, target, binary=binary),
     )
+
+
+def _recency(
+    partition: Partitions,
+    moments: npt.NDArray[np.int64] | None,
+    held_out: npt.NDArray[np.bool_],
+    target: npt.NDArray[np.float64],
+    *,
+    binary: bool,
+) -> Recency:
+    """A first upload is one span, whatever times its rows have: it is the user's choice of what there is to learn."""
+    if moments is None or not partition.any():
+        return recency(partition, spans_of_partitions(partition, held_out, target, binary=binary))
+    return recency(moments, spans_in_time(moments, held_out, target, binary=binary))
 
 
 def _pick(part: StoredPart, alive: npt.NDArray[np.bool_], names: Sequence[str], out: Matrix) -> None:

@@ -1,47 +1,67 @@
 """How much history a candidate learns from: all rows, or those of one of the newest spans alone.
 
-Each is judged on the same rows, the newest ones. Old rows stay unless it is surely better to learn without them: by
-luck alone a few new rows should not take the place of many old ones.
+Each is judged on the same rows, the newest ones; on a short span all settings compete, since few rows want simpler
+models than all of them. Old rows stay unless it is better to learn without them by more than one standard error, all
+rows being the simplest choice (Breiman et al., Classification and Regression Trees, 1984, 3.4.3). A span that was taken
+by luck alone costs a candidate and not a champion: the gate judges it, with a confidence of its own, on rows that
+nobody has seen.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from tidemill.errors import TrainingFailed
 from tidemill.stages.bootstrap import paired_difference
 from tidemill.stages.folds import FEWEST_ROWS, SEED, Places, TrainingSide, newest_folds
 from tidemill.stages.metrics import Metric, or_none
+from tidemill.stages.recipes import Recipe
 from tidemill.stages.search import Clock, Judged, judge, mean_score
 
-CONFIDENCE = 0.975
-"""One-sided, that a span alone is better than all rows: over all spans, which share the error evenly (Bonferroni)."""
+ERRORS = 1.0
+"""Standard errors that a span must be better by."""
 SHARE = 0.3
 """Of a candidate's time, kept for this where there are spans."""
 _OF_ALL_ROWS = 0.5
 """Of that: what all rows may take. The spans add up to as many at most."""
+_FEW = 0.1
+"""Of all rows: a span of no more has other settings than the best on all of them, in the time that is left."""
+_SLOWER = 2.0
+"""Other settings may take more time than the best ones, of which it is known."""
+_RESAMPLES = 500
 
-Array = npt.NDArray[np.float64]
 Splits = Sequence[tuple[Places, Places]]
 
 
 @dataclass(frozen=True)
 class Option:
     """To learn from the rows with a recency of `level` or more, 0 being all. `score` is the mean over the folds, in the
-    metric's own unit; `lower` bounds the gain over learning from all rows, which has none itself."""
+    metric's own unit, of the best of so many `settings`; `gain` the mean over the folds of what is gained over learning
+    from all rows, with its standard `error`. All rows have neither."""
 
     level: int
     rows: int
     score: float
-    lower: float | None
+    settings: int = 1
+    gain: float | None = None
+    error: float | None = None
+
+    @property
+    def surely_better(self) -> bool:
+        return self.gain is not None and self.error is not None and self.gain > ERRORS * self.error
 
     def to_json(self) -> dict[str, Any]:
-        lower = None if self.lower is None else or_none(self.lower)
-        return {"level": self.level, "rows": self.rows, "score": or_none(self.score), "lower": lower}
+        return {
+            "level": self.level,
+            "rows": self.rows,
+            "score": or_none(self.score),
+            "settings": self.settings,
+            "gain": None if self.gain is None else or_none(self.gain),
+            "error": None if self.error is None else or_none(self.error),
+        }
 
 
 @dataclass(frozen=True)
@@ -56,14 +76,16 @@ class History:
     def to_json(self) -> dict[str, Any]:
         return {
             "chosen": self.chosen.level,
-            "confidence": CONFIDENCE,
+            "errors": ERRORS,
             "options": [option.to_json() for option in self.options],
         }
 
 
-def compete(best: Judged, side: TrainingSide, measure: Metric, seconds_left: Clock) -> History | None:
-    """The best recipe, taught with more and more history while there is time; None where there are no spans, no time,
-    or where the newest rows cannot judge.
+def compete(
+    best: Judged, recipes: Sequence[Recipe], side: TrainingSide, measure: Metric, seconds_left: Clock
+) -> History | None:
+    """The best recipe, taught with more and more history while there is time, and then the other `recipes` on the
+    spans; None where there are no spans, no time, or where the newest rows cannot judge.
 
     `seconds_left` is what may be used here. Of all rows as many are taken as there is time for.
     """
@@ -75,25 +97,39 @@ def compete(best: Judged, side: TrainingSide, measure: Metric, seconds_left: Clo
     if rows < FEWEST_ROWS:
         return None
     whole = judge(recipe, side, measure, seconds_left, rows, splits)
-    found = [(Option(0, len(side), mean_score(whole.scores), None), whole)]
-    if math.isnan(found[0][0].score):
+    if math.isnan(mean_score(whole.scores)):
         return None
-    for level in range(side.spans, 0, -1):
-        splits = [*newest_folds(side, level)]
-        if sum(best.seconds_to_fit(len(fit)) for fit, _ in splits) > seconds_left():
+    found: dict[int, list[Judged]] = {}
+    others = [one for one in recipes if one.params != best.recipe.params]
+    for level, recipe_, needed in _turns(recipe, others, best, side):
+        if needed > seconds_left():
             break
         try:
-            alone = judge(recipe, side, measure, seconds_left, splits=splits)
+            alone = judge(recipe_, side, measure, seconds_left, splits=[*newest_folds(side, level)])
         except TrainingFailed:
             # Of an own estimator, which all rows are enough for.
             continue
-        if not _of_the_same_rows(alone, whole):
-            continue
-        lower = _lower(alone, whole, side, measure)
-        found.append((Option(level, len(side.since(level)), mean_score(alone.scores), lower), alone))
-    surely = [each for each in found[1:] if each[0].lower is not None and each[0].lower > 0]
-    chosen, judged = max(surely, key=lambda each: measure.gain(each[0].score), default=found[0])
-    return History(tuple(option for option, _ in found), chosen, _within(judged, side, chosen.level))
+        if _of_the_same_rows(alone, whole):
+            found.setdefault(level, []).append(alone)
+    options = [(Option(0, len(side), mean_score(whole.scores)), whole)]
+    for level, judged in found.items():
+        leader = max(judged, key=lambda one: one.gain(measure))
+        told = len(side.since(level)), mean_score(leader.scores), len(judged)
+        options.append((Option(level, *told, *_gained(leader, whole, side, measure)), leader))
+    better = [each for each in options if each[0].surely_better]
+    chosen, judged_best = max(better, key=lambda each: measure.gain(each[0].score), default=options[0])
+    return History(tuple(option for option, _ in options), chosen, _within(judged_best, side, chosen.level))
+
+
+def _turns(
+    recipe: Recipe, others: Sequence[Recipe], best: Judged, side: TrainingSide
+) -> Iterator[tuple[int, Recipe, float]]:
+    """(level, recipe, seconds that it is expected to take), the shortest span first."""
+    levels = range(side.spans, 0, -1)
+    seconds = {level: sum(best.seconds_to_fit(len(fit)) for fit, _ in newest_folds(side, level)) for level in levels}
+    yield from ((level, recipe, seconds[level]) for level in levels)
+    few = [level for level in levels if len(side.since(level)) <= _FEW * len(side)]
+    yield from ((level, other, _SLOWER * seconds[level]) for level in few for other in others)
 
 
 def _rows_in_time(best: Judged, side: TrainingSide, splits: Splits, seconds: float) -> int:
@@ -107,15 +143,14 @@ def _of_the_same_rows(one: Judged, other: Judged) -> bool:
     return [places.tolist() for places, _ in one.answers] == [places.tolist() for places, _ in other.answers]
 
 
-def _lower(alone: Judged, whole: Judged, side: TrainingSide, measure: Metric) -> float:
-    truth = np.concatenate([side.target[places] for places, _ in whole.answers])
-    one, other = _said(alone), _said(whole)
-    confidence = 1 - (1 - CONFIDENCE) / side.spans
-    return paired_difference(measure, truth, one, other, seed=SEED, confidence=confidence).lower
-
-
-def _said(judged: Judged) -> Array:
-    return np.concatenate([said for _, said in judged.answers])
+def _gained(alone: Judged, whole: Judged, side: TrainingSide, measure: Metric) -> tuple[float, float]:
+    """Fold by fold, since what models of different rows say is not of one scale."""
+    found = [
+        paired_difference(measure, side.target[places], one, other, seed=SEED, confidence=0.5, resamples=_RESAMPLES)
+        for (places, one), (_, other) in zip(alone.answers, whole.answers, strict=True)
+    ]
+    error = float(np.linalg.norm([each.standard_error for each in found])) / len(found)
+    return float(np.mean([each.difference for each in found])), error
 
 
 def _within(judged: Judged, side: TrainingSide, level: int) -> Judged:

@@ -1,10 +1,12 @@
-"""How recent a data set's rows are: spans of its newest partitions, each at least twice as long as the one in it.
+"""How recent a data set's rows are: spans of the newest, each at least twice as long as the one in it; of whole
+partitions, or where rows have a time, of the newest rows whatever partition brought them.
 
 Where the world has changed, old rows mislead, and what is measured on them says little of today. Train asks of every
 span whether its rows alone teach more (`history`); the gate judges on the newest rows that are enough to judge on.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +36,9 @@ def counted(truth: npt.NDArray[np.float64], *, binary: bool) -> list[int]:
     return counts
 
 
-def spans(partition: Partitions, held_out: Mask, target: npt.NDArray[np.float64], *, binary: bool) -> tuple[int, ...]:
+def spans_of_partitions(
+    partition: Partitions, held_out: Mask, target: npt.NDArray[np.float64], *, binary: bool
+) -> tuple[int, ...]:
     """The first partition of each span, the shortest span first, so that rows with a recency of `level` begin with
     `spans[-level]`. Each has enough held-out rows to judge what is learned from it."""
     parts, classes = int(partition.max(initial=0)) + 1, 1 + binary
@@ -54,11 +58,32 @@ def spans(partition: Partitions, held_out: Mask, target: npt.NDArray[np.float64]
     return tuple(firsts)
 
 
-def recency(partition: Partitions, firsts: Sequence[int]) -> Recency:
-    """See `Recency`; `firsts` are what `spans` found."""
-    found = np.zeros(len(partition), dtype=np.uint8)
+def spans_in_time(
+    moments: npt.NDArray[np.int64], held_out: Mask, target: npt.NDArray[np.float64], *, binary: bool
+) -> tuple[int, ...]:
+    """The first moment of each span, the shortest span first. What is held out came later than what is learned from, so
+    that each span's own training rows are to be enough to judge by."""
+    order = np.argsort(moments[~held_out], kind="stable")
+    known, truth = moments[~held_out][order], target[~held_out][order]
+    firsts: list[int] = []
+    rows = FEWEST
+    while 2 * rows <= len(known):
+        # Rows of one moment are not taken apart.
+        start = int(np.searchsorted(known, known[-rows]))
+        taken = len(known) - start
+        if 2 * taken > len(known):
+            break
+        if enough(counted(truth[start:], binary=binary)):
+            firsts.append(int(known[start]))
+        rows = STEP * taken
+    return tuple(firsts)
+
+
+def recency(places: npt.NDArray[np.integer[Any]], firsts: Sequence[int]) -> Recency:
+    """See `Recency`; `firsts` are what `spans` found of these partitions, or `spans_in_time` of these moments."""
+    found = np.zeros(len(places), dtype=np.uint8)
     for first in firsts:
-        found += partition >= first
+        found += places >= first
     return found
 
 

@@ -102,7 +102,7 @@ def _train(candidate: str, side: TrainingSide, spec: ModelSpec, unseen: Matrix, 
     best, learned = found.best, side
     searched = seconds_left()
     spare = kept_for_export(started) + best.seconds_to_fit(len(side))
-    outcome = history.compete(best, side, measure, lambda: seconds_left() - spare)
+    outcome = history.compete(best, recipes, side, measure, lambda: seconds_left() - spare)
     if outcome and outcome.chosen.level:
         best, learned = outcome.judged, side.since(outcome.chosen.level)
     judged_on = learned.sample(best.drawn)
