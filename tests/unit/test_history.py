@@ -14,6 +14,7 @@ from tidemill.stages import history
 from tidemill.stages.folds import TrainingSide, newest_folds
 from tidemill.stages.history import Option, compete
 from tidemill.stages.metrics import metric
+from tidemill.stages.recency import recency, spans_in_time
 from tidemill.stages.recipes import Recipe
 from tidemill.stages.search import Judged, judge, search
 from tidemill.stages.train import Trained, _recipes, train
@@ -27,9 +28,9 @@ def one_thread() -> Iterator[None]:
         yield
 
 
-def side(old: int, new: int, *, turned: bool, timed: bool = False) -> TrainingSide:
+def side(old: int, new: int, *, turned: bool, timed: bool = False, seed: int = 8) -> TrainingSide:
     """Where the world `turned`, what made a yes of the first column's numbers makes a no in the new rows."""
-    rng = np.random.default_rng(8)
+    rng = np.random.default_rng(seed)
     matrix = rng.normal(size=(old + new, 3)).astype(np.float32)
     recent = np.arange(old + new) >= old
     slope = np.where(recent & turned, -2.0, 2.0)
@@ -135,6 +136,21 @@ def test_on_a_short_span_what_suits_few_rows_competes_with_what_was_best_on_all(
     found = compete(replace(best, recipe=stiff), [best.recipe, stiff], long, AUC, FOREVER)
     assert found is not None
     assert {option.settings for option in found.options} == {1}
+
+
+def test_where_nothing_turned_a_span_rarely_wins_by_luck() -> None:
+    lucky = 0
+    for seed in range(40):
+        rows = side(5_000, 2_000, turned=False, timed=True, seed=seed)
+        assert rows.moments is not None
+        nobody = np.zeros(len(rows), dtype=np.bool_)
+        spans = spans_in_time(rows.moments, nobody, rows.target, binary=True)
+        assert len(spans) == 2
+        rows = replace(rows, recency=recency(rows.moments, spans))
+        found = compete(found_by_search(rows, "linear"), [], rows, AUC, FOREVER)
+        assert found is not None
+        lucky += found.chosen.level > 0
+    assert lucky <= 6
 
 
 def test_by_one_standard_error_a_span_is_better() -> None:
