@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,7 @@ from tidemill.stages.gate import (
     latency,
     leakage,
     overfit_gap,
+    spent,
     split,
     worst_slice,
 )
@@ -295,14 +297,36 @@ def slice_of(name: str, surely: float) -> Slice:
 
 
 def test_a_slice_rejects_only_beyond_the_margin_at_its_favourable_end() -> None:
-    passed = worst_slice([slice_of("plan is 'a'", 0.05), slice_of("plan is 'b'", -0.3)], 2, Gate())
+    passed = worst_slice([slice_of("plan is 'a'", 0.05), slice_of("plan is 'b'", -0.3)], 2, Gate(), math.nan)
     assert passed.passed
     assert "nearest to it is plan is 'a'" in passed.sentence
-    failed = worst_slice([slice_of("plan is 'a'", 0.3)], 2, Gate())
+    failed = worst_slice([slice_of("plan is 'a'", 0.3)], 2, Gate(), 0.5)
     assert not failed.passed
     assert "it is worse than version 2 where plan is 'a' (300 rows): 0.6 against 0.7, a loss of 40%" in failed.sentence
     assert failed.inputs["name"] == "plan is 'a'"
-    assert worst_slice([], 2, Gate()).passed
+    assert worst_slice([], 2, Gate(), math.nan).passed
+
+
+def test_a_champion_that_has_failed_protects_no_slice() -> None:
+    check = worst_slice([slice_of("plan is 'a'", 0.3)], 2, Gate(), 0.51)
+    assert (check.passed, check.warns) == (True, True)
+    assert check.sentence.endswith("but version 2 has itself surely lost 51% of what it had earned in its evaluation")
+    assert not worst_slice([slice_of("plan is 'a'", 0.05)], 2, Gate(), 0.51).warns
+
+
+def test_what_a_champion_has_spent_is_by_the_favourable_end_and_of_its_own_metric() -> None:
+    evaluation = {"metric": {"name": "roc_auc"}, "candidate": {"interval": {"value": 0.7}, "dummy": 0.5}}
+    auc, loss = METRICS["roc_auc"], METRICS["log_loss"]
+    truth = np.tile([0.0, 1.0], 500)
+    now = interval(auc, truth, np.column_stack([np.full(1_000, 0.5)] * 2), seed=1)
+    assert spent(auc, evaluation, replace(now, low=0.5, high=0.6), 0.5) == pytest.approx(0.5)
+    assert spent(auc, evaluation, replace(now, low=0.6, high=0.75), 0.5) == pytest.approx(-0.25)
+    # Rows on which a model without features does worse as well are no fault of this one.
+    losses = {"metric": {"name": "log_loss"}, "candidate": {"interval": {"value": 0.4}, "dummy": 0.6}}
+    assert spent(loss, losses, replace(now, low=0.5, high=0.6), 0.7) == pytest.approx(0.0)
+    assert math.isnan(spent(loss, evaluation, now, 0.5))
+    useless = {"metric": {"name": "roc_auc"}, "candidate": {"interval": {"value": 0.5}, "dummy": 0.5}}
+    assert math.isnan(spent(auc, useless, now, 0.5))
 
 
 def test_a_copy_on_the_other_side_is_seen() -> None:

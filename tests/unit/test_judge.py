@@ -37,7 +37,7 @@ def case(chosen: int, *, candidate_rows: int = 1_600) -> Case:
 
 def champion(**manifest: Any) -> Champion:
     document = {"spec": 'target = "y"\nid = "key"', "partitions": ["a"], "cutoff": None, **manifest}
-    return Champion(1, case(0).schema, cast("OnnxModel", None), document)
+    return Champion(1, case(0).schema, cast("OnnxModel", None), document, {})
 
 
 def test_a_version_is_told_of_by_the_history_that_it_learned_from() -> None:

@@ -101,6 +101,7 @@ def _champion(model: str, stores: Stores) -> Champion | None:
         Schema.from_json(manifest["schema"]),
         OnnxModel(_graph(prefix, manifest, f"version {current.version} of {model}", stores)),
         manifest,
+        stores.models.get_json(f"{prefix}evaluation.json"),
     )
 
 

@@ -16,13 +16,16 @@ from tidemill.spec import Gate
 from tidemill.stages.attempts import error_of
 from tidemill.stages.bootstrap import Interval, PairedDifference, paired_difference
 from tidemill.stages.leakage import CERTAIN, Leak
-from tidemill.stages.metrics import Metric, or_none
+from tidemill.stages.metrics import Metric, or_nan, or_none
 from tidemill.stages.parity import TOLERANCE, Parity
+from tidemill.stages.performance import lost
 from tidemill.stages.recency import FEWEST_RARE
 from tidemill.stages.slices import Slice
 
 SEED = 11
 LARGEST_GRAPH_MB = 25.0
+FALLEN = 0.5
+"""Share of what a champion had earned: one that has surely lost more has failed."""
 Array = npt.NDArray[np.float64]
 
 
@@ -214,9 +217,23 @@ def leakage(leaks: Sequence[Leak], gate: Gate) -> Check:
     )  # fmt: skip
 
 
-def worst_slice(slices: Sequence[Slice], version: int, gate: Gate) -> Check:
+def spent(metric: Metric, evaluation: Mapping[str, Any], now: Interval, without: float) -> float:
+    """The share of what the champion had earned in its own evaluation that it has surely lost on the rows that judge,
+    by the favourable end of its interval there. `without`: a model without features on these rows. NaN where its
+    metric was another."""
+    candidate = evaluation["candidate"]
+    if evaluation["metric"]["name"] != metric.name:
+        return math.nan
+    promised, dummy = or_nan(candidate["interval"]["value"]), or_nan(candidate["dummy"])
+    earned = metric.gain(promised) - metric.gain(dummy)
+    favourable = now.high if metric.higher_is_better else now.low
+    return lost(metric, promised, dummy, favourable, without) / earned if earned > 0 else math.nan
+
+
+def worst_slice(slices: Sequence[Slice], version: int, gate: Gate, spent: float) -> Check:
     """Where it loses most against the champion; it fails only if the loss is too large even at the favourable end of
-    the slice's interval, which is corrected for how many slices there are."""
+    the slice's interval, which is corrected for how many slices there are. A champion that has `spent` half of what it
+    had earned protects no slice: to keep it would cost more in all others."""
     threshold = gate.max_slice_loss
     if not slices:
         return Check("worst_slice", True, None, threshold, "there are no slices of enough rows to compare")
@@ -232,7 +249,13 @@ def worst_slice(slices: Sequence[Slice], version: int, gate: Gate) -> Check:
             f"it is worse than version {version} where {where}: {found}, a loss of {worst.lost:.0%} of what that "
         )
         sentence += f"one earned, and surely of {worst.surely_lost:.0%}; at most {threshold:.0%} may be lost in a slice"
-    return Check("worst_slice", passed, worst.surely_lost, threshold, sentence, inputs=worst.to_json())
+    fallen = not passed and spent > FALLEN
+    if fallen:
+        sentence += (
+            f", but version {version} has itself surely lost {spent:.0%} of what it had earned in its evaluation"
+        )
+    inputs = {**worst.to_json(), "spent": or_none(spent)}
+    return Check("worst_slice", passed or fallen, worst.surely_lost, threshold, sentence, warns=fallen, inputs=inputs)
 
 
 def better_than_champion(

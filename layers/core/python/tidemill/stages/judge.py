@@ -29,12 +29,13 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Champion:
-    """The version that serves; `manifest` as it was written with it."""
+    """The version that serves; `manifest` and `evaluation` as they were written with it."""
 
     version: int
     schema: Schema
     model: OnnxModel
     manifest: Document
+    evaluation: Document
 
 
 @dataclass(frozen=True)
@@ -232,9 +233,12 @@ def _compare(
     )
     if difference is None:
         return [check], None
-    sides = [rows.truth, judged, judged_other, case.dummy(len(rows.truth))]
+    dummy = case.dummy(len(rows.truth))
+    sides = [rows.truth, judged, judged_other, dummy]
     found = slices.compare(measure, *_sliced(rows, order, sides), confidence=spec.confidence)
-    return [check, gate.worst_slice(found, champion.version, spec)], {
+    now = Interval.from_json(described["champion_described"]["interval"])
+    spent = gate.spent(measure, champion.evaluation, now, measure.bind(rows.truth, dummy)(None))
+    return [check, gate.worst_slice(found, champion.version, spec, spent)], {
         "champion": champion.version,
         "attempt": attempt,
         "held_out_by_both": int(common.sum()),
