@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import boto3
+import pandas as pd
 import pytest
 from botocore.exceptions import ClientError
 
@@ -393,6 +394,10 @@ def test_predictions_go_to_a_file_as_well(command: Command) -> None:
     lines = Path("out.csv").read_text(encoding="utf-8").splitlines()
     assert lines[0] == "id,prediction,probability_no,probability_yes"
     assert len(lines) == 4
+    code, document = command("predict", "trips", "--file", rows, "--out", "out.csv", "--explain")
+    assert code == 0
+    told = pd.read_csv("out.csv")["explanation"].map(json.loads).tolist()
+    assert told == [each["explanation"] for each in document["predictions"]]
 
 
 def test_what_moved_predictions_is_told_of_all_rows_in_as_many_calls_as_it_takes(command: Command) -> None:

@@ -1,6 +1,7 @@
 """`tidemill predict` and `tidemill label`: any number of rows through the HTTP endpoint, in chunks."""
 
 import csv
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -92,12 +93,16 @@ def _merged(warnings: Iterable[str]) -> list[str]:
 
 
 def _write_csv(path: Path, predictions: Sequence[Mapping[str, Any]], classes: Sequence[str]) -> None:
+    """Explanations, where there are any, as the reply has them: one column of JSON."""
+    explained = ["explanation"] if any("explanation" in entry for entry in predictions) else []
     with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
-        writer.writerow(["id", "prediction", *(f"probability_{name}" for name in classes)])
+        writer.writerow(["id", "prediction", *(f"probability_{name}" for name in classes), *explained])
         for entry in predictions:
             shares = entry.get("probabilities", {})
-            writer.writerow([entry["id"], _as_text(entry["prediction"]), *(shares.get(name) for name in classes)])
+            told = [json.dumps(entry[name], ensure_ascii=False) for name in explained]
+            row = [entry["id"], _as_text(entry["prediction"]), *(shares.get(name) for name in classes), *told]
+            writer.writerow(row)
 
 
 def _as_text(prediction: Any) -> Any:
