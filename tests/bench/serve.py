@@ -1,8 +1,9 @@
-"""Serve against the usual ways, side by side: `python -m tests.bench.serve [--quick] [cold] [warm] [http] [memory]`.
+"""Serve against the usual ways, side by side: `python -m tests.bench.serve [--quick] [part …]`.
 
 cold    a fresh process, from its start to its first reply, with the artifacts in an object store on loopback
 warm    in one process, API Gateway's event in, its reply out; 1, 100 and 1,000 rows; ours writes its captures
 http    on loopback, one row: our core, FastAPI, BentoML and MLflow, all behind uvicorn with two workers
+cloud   the same row by the local cloud's endpoint: what its gateway and its emulation put on top
 memory  resident, of a warm function with a forest of 200 trees
 
 All take turns, so that what else the machine does hits all alike; ratios are of medians. Every process has one thread
@@ -32,7 +33,7 @@ os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 
 import numpy as np
 
-from tests.bench import serve_http
+from tests.bench import serve_cloud, serve_http
 from tests.bench.subject import ESTIMATORS, Subject, frame_of, make, matrix_of, rows
 from tests.cloud import CREDENTIALS, ENVIRONMENT, ROOT, account
 from tidemill_cli.local.process import MiniStack
@@ -282,7 +283,13 @@ def prepared(folder: Path, names: Sequence[str], *, quick: bool) -> Iterator[Ben
         ministack.stop()
 
 
-PARTS: Mapping[str, Callable[[Bench], None]] = {"cold": cold, "warm": warm, "http": serve_http.run, "memory": memory}
+PARTS: Mapping[str, Callable[[Bench], None]] = {
+    "cold": cold,
+    "warm": warm,
+    "http": serve_http.run,
+    "cloud": serve_cloud.run,
+    "memory": memory,
+}
 
 
 def main(chosen: Sequence[str], *, quick: bool) -> int:

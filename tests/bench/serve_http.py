@@ -61,7 +61,7 @@ def run(bench: "Bench") -> None:
     (row,) = rows(1)
     servers = _servers(environment_of_rivals(), subject, row, bench.environment)
     with ExitStack() as running:
-        ports = {name: running.enter_context(_started(server)) for name, server in servers.items()}
+        ports = {name: running.enter_context(started(server)) for name, server in servers.items()}
         found = asyncio.run(_measure(servers, ports, turns=4 if bench.quick else 20))
     print(f"\n{'HTTP on loopback, one row, ms':<36}{'p50':>9}{'p99':>9}{'a second':>10}")
     for name, (median, high, rate) in found.items():
@@ -74,9 +74,8 @@ def run(bench: "Bench") -> None:
 
 
 def _servers(bin_: Path, subject: Subject, row: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Server]:
-    uvicorn = [str(bin_ / "uvicorn"), "--host", "127.0.0.1", "--port", "{port}", "--workers", "2", "--no-access-log"]
-    path = os.pathsep.join(map(str, (ROOT / "functions" / "infer", ROOT / "layers" / "core" / "python")))
-    known = {**environment, "PATH": f"{bin_}{os.pathsep}{os.environ['PATH']}", "PIPELINE": str(subject.joblib)}
+    uvicorn = _uvicorn(bin_)
+    known = _known(bin_, subject, environment)
     sent = json.dumps({"rows": [row]}).encode()
     saved = subject.folder / "mlflow"
     subprocess.run(
@@ -88,9 +87,7 @@ def _servers(bin_: Path, subject: Subject, row: Mapping[str, Any], environment: 
     split = {"columns": list(FEATURES), "data": [[row[name] for name in FEATURES]]}
     return {
         "nothing but uvicorn": Server([*uvicorn, "nothing:app"], "/", sent, known),
-        "tidemill": Server(
-            [*uvicorn, "core:app"], f"/models/{subject.name}/predict", sent, {**known, "PYTHONPATH": path}
-        ),
+        "tidemill": core(bin_, subject, sent, environment),
         "FastAPI + joblib": Server([*uvicorn, "fastapi_joblib:app"], "/predict", sent, known),
         "BentoML": Server(bento, "/predict", sent, known),
         "MLflow": Server(
@@ -102,8 +99,23 @@ def _servers(bin_: Path, subject: Subject, row: Mapping[str, Any], environment: 
     }
 
 
+def core(bin_: Path, subject: Subject, sent: bytes, environment: Mapping[str, str]) -> Server:
+    """Ours, behind nothing but a server."""
+    path = os.pathsep.join(map(str, (ROOT / "functions" / "infer", ROOT / "layers" / "core" / "python")))
+    known = {**_known(bin_, subject, environment), "PYTHONPATH": path}
+    return Server([*_uvicorn(bin_), "core:app"], f"/models/{subject.name}/predict", sent, known)
+
+
+def _uvicorn(bin_: Path) -> list[str]:
+    return [str(bin_ / "uvicorn"), "--host", "127.0.0.1", "--port", "{port}", "--workers", "2", "--no-access-log"]
+
+
+def _known(bin_: Path, subject: Subject, environment: Mapping[str, str]) -> dict[str, str]:
+    return {**environment, "PATH": f"{bin_}{os.pathsep}{os.environ['PATH']}", "PIPELINE": str(subject.joblib)}
+
+
 @contextmanager
-def _started(server: Server) -> Iterator[int]:
+def started(server: Server) -> Iterator[int]:
     """Its port, when it answers; what it writes is read and thrown away, as a log's agent would."""
     with socket.socket() as chosen:
         chosen.bind(("127.0.0.1", 0))
@@ -118,7 +130,7 @@ def _started(server: Server) -> Iterator[int]:
     ):  # fmt: skip
         try:
             deadline = time.monotonic() + _START_SECONDS
-            while not asyncio.run(_answers(port, server)):
+            while not asyncio.run(answers(port, server)):
                 if process.poll() is not None or time.monotonic() > deadline:
                     raise RuntimeError(f"did not start: {' '.join(command)}")
                 time.sleep(0.2)
@@ -131,9 +143,9 @@ def _started(server: Server) -> Iterator[int]:
             reader.stdin.close()
 
 
-async def _answers(port: int, server: Server) -> bool:
+async def answers(port: int, server: Server) -> bool:
     try:
-        return await asyncio.wait_for(_call(*await asyncio.open_connection("127.0.0.1", port), _request(server)), 10)
+        return await asyncio.wait_for(_call(*await asyncio.open_connection("127.0.0.1", port), request_of(server)), 10)
     except (OSError, TimeoutError, asyncio.IncompleteReadError):
         return False
 
@@ -146,11 +158,11 @@ async def _measure(
     rates: dict[str, list[float]] = {name: [] for name in servers}
     for turn in range(turns + 1):
         for name, server in servers.items():
-            request, until = _request(server), time.monotonic() + _SECONDS
-            alone = await _client(ports[name], request, _CALLS, until)
+            request, until = request_of(server), time.monotonic() + _SECONDS
+            alone = await client(ports[name], request, _CALLS, until)
             begun = time.perf_counter()
             each = await asyncio.gather(
-                *(_client(ports[name], request, _CALLS // 4, until) for _ in range(_CONNECTIONS))
+                *(client(ports[name], request, _CALLS // 4, until) for _ in range(_CONNECTIONS))
             )
             # The first turn warms up.
             if turn:
@@ -162,7 +174,7 @@ async def _measure(
     }
 
 
-async def _client(port: int, request: bytes, calls: int, until: float) -> list[float]:
+async def client(port: int, request: bytes, calls: int, until: float) -> list[float]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     taken: list[float] = []
     while len(taken) < calls and time.monotonic() < until:
@@ -173,7 +185,7 @@ async def _client(port: int, request: bytes, calls: int, until: float) -> list[f
     return taken
 
 
-def _request(server: Server) -> bytes:
+def request_of(server: Server) -> bytes:
     head = (
         f"POST {server.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(server.body)}\r\n\r\n"
