@@ -140,7 +140,7 @@ def test_on_a_short_span_what_suits_few_rows_competes_with_what_was_best_on_all(
 
 def test_where_nothing_turned_a_span_rarely_wins_by_luck() -> None:
     lucky = 0
-    for seed in range(40):
+    for seed in range(20):
         rows = side(5_000, 2_000, turned=False, timed=True, seed=seed)
         assert rows.moments is not None
         nobody = np.zeros(len(rows), dtype=np.bool_)
@@ -150,7 +150,7 @@ def test_where_nothing_turned_a_span_rarely_wins_by_luck() -> None:
         found = compete(found_by_search(rows, "linear"), [], rows, AUC, FOREVER)
         assert found is not None
         lucky += found.chosen.level > 0
-    assert lucky <= 6
+    assert lucky <= 4
 
 
 def test_by_one_standard_error_a_span_is_better() -> None:

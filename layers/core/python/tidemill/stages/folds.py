@@ -61,6 +61,9 @@ class TrainingSide:
         recency = None if self.recency is None else self.recency[places]
         return TrainingSide(self.schema, self.matrix[places], self.target[places], moments, recency)
 
+    def rows_since(self, level: int) -> int:
+        return len(self) if self.recency is None else int(np.count_nonzero(self.recency >= level))
+
     def since(self, level: int) -> "TrainingSide":
         """The rows of one span; of level 0, all rows."""
         if self.recency is None or not level:

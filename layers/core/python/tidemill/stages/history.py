@@ -114,7 +114,7 @@ def compete(
     options = [(Option(0, len(side), mean_score(whole.scores)), whole)]
     for level, judged in found.items():
         leader = max(judged, key=lambda one: one.gain(measure))
-        told = len(side.since(level)), mean_score(leader.scores), len(judged)
+        told = side.rows_since(level), mean_score(leader.scores), len(judged)
         options.append((Option(level, *told, *_gained(leader, whole, side, measure)), leader))
     better = [each for each in options if each[0].surely_better]
     chosen, judged_best = max(better, key=lambda each: measure.gain(each[0].score), default=options[0])
@@ -128,7 +128,7 @@ def _turns(
     levels = range(side.spans, 0, -1)
     seconds = {level: sum(best.seconds_to_fit(len(fit)) for fit, _ in newest_folds(side, level)) for level in levels}
     yield from ((level, recipe, seconds[level]) for level in levels)
-    few = [level for level in levels if len(side.since(level)) <= _FEW * len(side)]
+    few = [level for level in levels if side.rows_since(level) <= _FEW * len(side)]
     yield from ((level, other, _SLOWER * seconds[level]) for level in few for other in others)
 
 
