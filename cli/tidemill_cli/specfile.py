@@ -35,7 +35,7 @@ _MEANING: Mapping[tuple[str, str], str] = {
     ("gate", "max_latency_ms"): "for one row, in the graph alone",
     ("gate", "allowed_leaks"): "features that may give the target away, since they are known before the fact",
     ("monitor", "every"): "it is checked, at most as often as the stack's monitor_minutes",
-    ("monitor", "window"): "of predictions that one check looks at",
+    ("monitor", "window"): "that one check looks at: a time, or the newest so many predictions",
     ("monitor", "min_rows"): "fewer predictions say nothing about drift",
     ("monitor", "false_alarms"): "chance that a check finds drift where nothing changed",
     ("monitor", "patience"): "drift is acted on when 2 of 3 windows show it",

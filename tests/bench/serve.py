@@ -265,7 +265,7 @@ def prepared(folder: Path, names: Sequence[str], *, quick: bool) -> Iterator[Ben
         with account(**aws) as stores:
             subjects = {name: make(name, folder / name) for name in names}
             for subject in subjects.values():
-                subject.put(stores)
+                subject.put(stores.models)
                 stores.registry.promote(
                     subject.name, 1, expected=None, run="bench", who="bench", why="bench", now=datetime.now(UTC)
                 )

@@ -20,7 +20,6 @@ from tests.bench.serve_http import Server, answers, client, core, environment_of
 from tests.bench.subject import Subject, rows
 from tests.cloud import ROOT
 from tidemill.aws.objects import Objects
-from tidemill.aws.paths import version_prefix
 from tidemill.aws.registry import Registry
 from tidemill_cli.local.cloud import Deployment, LocalCloud
 
@@ -54,10 +53,7 @@ def run(bench: "Bench") -> None:
 
 def _put(subject: Subject, deployment: Deployment) -> None:
     """As a pipeline would have left it."""
-    models = Objects(deployment.client("s3"), deployment.outputs["ModelBucket"])
-    for path in subject.folder.iterdir():
-        if path.is_file():
-            models.put(f"{version_prefix(subject.name, 1)}{path.name}", path.read_bytes())
+    subject.put(Objects(deployment.client("s3"), deployment.outputs["ModelBucket"]))
     Registry(deployment.client("dynamodb"), deployment.outputs["RegistryTable"]).promote(
         subject.name, 1, expected=None, run="bench", who="bench", why="bench", now=datetime.now(UTC)
     )
@@ -65,7 +61,9 @@ def _put(subject: Subject, deployment: Deployment) -> None:
 
 async def _measure(asked: dict[str, tuple[int, Server]]) -> dict[str, list[float]]:
     taken: dict[str, list[float]] = {name: [] for name in asked}
-    for _ in range(_TURNS):
+    for turn in range(_TURNS + 1):
         for name, (port, server) in asked.items():
-            taken[name] += await client(port, request_of(server), _CALLS, time.monotonic() + _SECONDS)
+            times = await client(port, request_of(server), _CALLS, time.monotonic() + _SECONDS)
+            # The first turn warms up.
+            taken[name] += times if turn else []
     return taken

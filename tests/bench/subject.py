@@ -17,8 +17,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from tidemill.aws.objects import Objects
 from tidemill.aws.paths import version_prefix
-from tidemill.aws.stores import Stores
 from tidemill.encoding import encode
 from tidemill.schema import Column, Schema
 from tidemill.stages import evaluate
@@ -56,10 +56,10 @@ class Subject:
     def graph(self) -> Path:
         return self.folder / "model.onnx"
 
-    def put(self, stores: Stores, version: int = 1) -> None:
+    def put(self, models: Objects, version: int = 1) -> None:
         """Where infer finds them; whoever calls promotes."""
-        for path in self.folder.iterdir():
-            stores.models.put(f"{version_prefix(self.name, version)}{path.name}", path.read_bytes())
+        for path in filter(Path.is_file, self.folder.iterdir()):
+            models.put(f"{version_prefix(self.name, version)}{path.name}", path.read_bytes())
 
 
 def rows(count: int, seed: int = 1) -> list[dict[str, Any]]:

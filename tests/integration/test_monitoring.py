@@ -5,16 +5,19 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from tests.cloud import Cloud
 from tests.tables import SPEC, csv, trips
 from tidemill.aws.registry import Registry
-from tidemill.contracts import Start
+from tidemill.contracts import CheckRequest, Start
 from tidemill.errors import StoreUnavailable
+from tidemill.flows.captures import Captures
 from tidemill.flows.govern import resume
 from tidemill.flows.list_models import list_models
+from tidemill.flows.monitor import monitor
 from tidemill_cli.runs import plain
 
 MONITORED = SPEC.replace('"linear", "boosting"', '"linear"')
@@ -156,6 +159,41 @@ def test_a_window_by_count_tells_that_nothing_came(counting: Cloud) -> None:
     silent = check(counting, models=["trips"])
     assert silent["reason"].startswith("no prediction has come since 20")
     assert (silent["action"], silent["measures"]["CheckedPredictions"]) == ("quiet", 300)
+
+
+def captured_at(cloud: Cloud, frame: pd.DataFrame, end: datetime, minutes: int = 1) -> None:
+    """As if the endpoint had answered it in as many minutes before `end`."""
+    predict(cloud, frame)
+    captures, ids = Captures(cloud.stores.captures), set(frame["trip"])
+    made = [record for record in cloud.captured() if record["id"] in ids]
+    for place, records in enumerate(np.array_split(np.array(made), minutes)):
+        time = (end - timedelta(minutes=place + 1)).isoformat()
+        captures.write("predictions", "trips", f"made-{place}", [{**record, "time": time} for record in records])
+
+
+def test_a_window_by_count_reaches_back_over_days(counting: Cloud) -> None:
+    now = datetime.now(UTC) + timedelta(days=9)
+    captured_at(counting, trips(100, seed=1, start=50_000), now)
+    captured_at(counting, trips(200, seed=2, start=60_000), now - timedelta(days=2), minutes=10)
+    captured_at(counting, trips(100, seed=3, start=70_000), now - timedelta(days=4))
+    checked = monitor(CheckRequest("trips", now.isoformat()), counting.stores)
+    report = counting.stores.captures.get_json(checked.report.replace(".html", ".json"))
+    assert report["predictions"] == 300
+    assert report["window"]["start"] == (now - timedelta(days=2, minutes=10)).isoformat()
+    later = monitor(CheckRequest("trips", (now + timedelta(days=1)).isoformat()), counting.stores)
+    assert f"no prediction has come since {now - timedelta(minutes=1):%Y-%m-%d %H:%M}Z" in later.reason
+
+
+def test_drift_in_short_windows_by_count_persists_from_check_to_check(cloud: Cloud) -> None:
+    cloud.champion(MONITORED + '\n[monitor]\nwindow = 300\nevery = "1 day"\n', 3_000)
+    begin, reasons = datetime.now(UTC), []
+    for day in range(1, 4):
+        now = begin + timedelta(days=day)
+        captured_at(cloud, trips(300, seed=day, wind=1.0, start=10_000 * day), now)
+        reasons.append(monitor(CheckRequest("trips", now.isoformat()), cloud.stores).reason)
+    assert "seen in 1 of the last 3 windows" in reasons[0]
+    assert "and it persists" in reasons[1]
+    assert "and it persists" in reasons[2]
 
 
 def test_a_window_by_count_without_predictions_is_a_fact(counting: Cloud) -> None:

@@ -217,6 +217,22 @@ def test_more_of_the_same_is_learned_from_beside_the_old_and_judged_by_the_new(c
     assert told["rows"]["training"] + told["rows"]["held_out"] == told["rows"]["all"] == 5_600
     assert 200 < told["comparison"]["difference"]["rows"] < 400 < told["rows"]["held_out"]
     assert told["comparison"]["attempt"] == 1.0
+    assert abs(spent(told)) < 0.5
+
+
+def test_a_champion_that_lost_most_of_what_it_had_earned_is_known_to_have_failed(cloud: Cloud) -> None:
+    assert outcome(cloud, trips(4_000))["status"] == "promoted"
+    half = trips(1_600, seed=1, start=10_000)
+    half[:700] = trips(700, seed=2, start=10_000, flipped=True)
+    told = evaluation(cloud, int(outcome(cloud, half, name="b.csv")["version"]))
+    assert told["comparison"]["difference"]["champion"] > 0.5
+    assert 0.5 < spent(told) < 1
+
+
+def spent(told: dict[str, Any]) -> float:
+    (check,) = (check for check in told["checks"] if check["name"] == "worst_slice")
+    value: float = check["inputs"]["spent"]
+    return value
 
 
 def test_a_class_that_came_only_at_the_end_of_time_is_learned(cloud: Cloud) -> None:

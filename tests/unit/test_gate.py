@@ -1,5 +1,6 @@
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -314,19 +315,26 @@ def test_a_champion_that_has_failed_protects_no_slice() -> None:
     assert not worst_slice([slice_of("plan is 'a'", 0.05)], 2, Gate(), 0.51).warns
 
 
-def test_what_a_champion_has_spent_is_by_the_favourable_end_and_of_its_own_metric() -> None:
-    evaluation = {"metric": {"name": "roc_auc"}, "candidate": {"interval": {"value": 0.7}, "dummy": 0.5}}
+def evaluated(name: str, value: float, dummy: float, error: float = 0.0) -> dict[str, Any]:
+    return {
+        "metric": {"name": name},
+        "candidate": {"interval": {"value": value, "standard_error": error}, "dummy": dummy},
+    }
+
+
+def test_what_a_champion_has_spent_is_beyond_chance_and_of_its_own_metric() -> None:
     auc, loss = METRICS["roc_auc"], METRICS["log_loss"]
     truth = np.tile([0.0, 1.0], 500)
-    now = interval(auc, truth, np.column_stack([np.full(1_000, 0.5)] * 2), seed=1)
-    assert spent(auc, evaluation, replace(now, low=0.5, high=0.6), 0.5) == pytest.approx(0.5)
-    assert spent(auc, evaluation, replace(now, low=0.6, high=0.75), 0.5) == pytest.approx(-0.25)
+    now = replace(interval(auc, truth, np.full((1_000, 2), 0.5), seed=1), value=0.6, standard_error=0.0)
+    assert spent(auc, evaluated("roc_auc", 0.7, 0.5), now, 0.5) == pytest.approx(0.5)
+    # 1.645 standard errors of both, of 0.2 that were earned
+    unsure = spent(auc, evaluated("roc_auc", 0.7, 0.5, error=0.03), replace(now, standard_error=0.04), 0.5)
+    assert unsure == pytest.approx(0.5 - 1.645 * 0.05 / 0.2, abs=1e-3)
     # Rows on which a model without features does worse as well are no fault of this one.
-    losses = {"metric": {"name": "log_loss"}, "candidate": {"interval": {"value": 0.4}, "dummy": 0.6}}
-    assert spent(loss, losses, replace(now, low=0.5, high=0.6), 0.7) == pytest.approx(0.0)
-    assert math.isnan(spent(loss, evaluation, now, 0.5))
-    useless = {"metric": {"name": "roc_auc"}, "candidate": {"interval": {"value": 0.5}, "dummy": 0.5}}
-    assert math.isnan(spent(auc, useless, now, 0.5))
+    assert spent(loss, evaluated("log_loss", 0.4, 0.6), replace(now, value=0.5), 0.7) == pytest.approx(0.0)
+    assert math.isnan(spent(loss, evaluated("roc_auc", 0.7, 0.5), now, 0.5))
+    assert math.isnan(spent(auc, evaluated("roc_auc", 0.5, 0.5), now, 0.5))
+    assert math.isnan(spent(auc, evaluated("roc_auc", 0.7, 0.5, error=math.nan), now, 0.5))
 
 
 def test_a_copy_on_the_other_side_is_seen() -> None:

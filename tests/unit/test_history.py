@@ -154,10 +154,10 @@ def test_where_nothing_turned_a_span_rarely_wins_by_luck() -> None:
 
 
 def test_by_one_standard_error_a_span_is_better() -> None:
-    assert Option(1, 1_000, 0.7, gain=0.02, error=0.019).surely_better
-    assert not Option(1, 1_000, 0.7, gain=0.02, error=0.021).surely_better
-    assert not Option(1, 1_000, 0.7, gain=float("nan"), error=float("nan")).surely_better
-    assert not Option(0, 9_000, 0.7).surely_better
+    assert Option(1, 1_000, 0.7, gain=0.02, error=0.019).better_than_all
+    assert not Option(1, 1_000, 0.7, gain=0.02, error=0.021).better_than_all
+    assert not Option(1, 1_000, 0.7, gain=float("nan"), error=float("nan")).better_than_all
+    assert not Option(0, 9_000, 0.7).better_than_all
 
 
 def test_an_own_estimator_that_does_not_fit_a_span_learns_from_all_rows(monkeypatch: pytest.MonkeyPatch) -> None:

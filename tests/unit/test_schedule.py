@@ -113,3 +113,13 @@ def test_windows_that_the_clock_made_overlap_by_seconds_are_all_taken(window: ti
     """Each check came a minute earlier after the one before than it should."""
     ends = [NOW - i * (window - MINUTE) for i in range(1, 6)]
     assert disjoint([(end - window, end) for end in ends], NOW - window) == [0, 1, 2, 3, 4]
+
+
+def test_windows_by_count_are_of_any_length_and_leave_what_they_leave() -> None:
+    ends = [NOW - n * HOUR for n in range(24)]
+    windows = [(end - timedelta(minutes=2 + n % 3), end) for n, end in enumerate(ends)]
+    length = timedelta(minutes=3)
+    assert missed(windows, NOW - DAY, NOW, HOUR, length, by_count=True) == []
+    outage = [*windows[:5], *windows[10:]]
+    made_up = missed(outage, NOW - DAY, NOW, HOUR, length, by_count=True)
+    assert made_up[0][0] <= ends[10] < made_up[-1][1] == windows[4][0]

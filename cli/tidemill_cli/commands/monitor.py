@@ -51,7 +51,8 @@ def backfill(session: Session, model: str, most: int, waiting: Waiting) -> Resul
     begin = max(since, now - min(most, (now - since) // length + 1) * length)
     items = target.registry.checks(model, since=begin.isoformat())
     checks = []
-    for start, end in missed([*map(window_of, items)], begin, now, monitor.every, length):
+    by_count = isinstance(monitor.window, int)
+    for start, end in missed([*map(window_of, items)], begin, now, monitor.every, length, by_count=by_count):
         window = {"start": start.isoformat(), "end": end.isoformat()}
         found = _check(target, {"models": [model], "window": window}, session.console, waiting)
         checks.append({**_document(target, model, found), "window": window})

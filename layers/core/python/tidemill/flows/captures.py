@@ -15,6 +15,9 @@ BLOCK = 1 << 22
 SPAN = timedelta(minutes=1)
 """The records of one object are all of one minute, by the clock: so a window is read whole, and in the order of time,
 from objects that each hold many requests and came in any order."""
+FARTHEST = timedelta(days=90)
+"""How far back a retrain looks for labelled predictions, and a window by count for enough of them: each minute may be
+an object, and half a million of a year are more than a function reads in its time."""
 _OURS = re.compile(r"/[0-9]{4}/[0-9]{2}/[0-9]{2}/[0-9]{6}-[^/]*\.jsonl$")
 
 

@@ -12,7 +12,7 @@ from tidemill.aws.registry import Champion, Item, Registry, end_of
 from tidemill.aws.stores import Stores
 from tidemill.contracts import Checked, CheckRequest, Window
 from tidemill.errors import InvalidRequest, NotFound
-from tidemill.flows.captures import Captures
+from tidemill.flows.captures import FARTHEST, Captures
 from tidemill.flows.govern import govern
 from tidemill.flows.labels import read_labels
 from tidemill.flows.performance import TOLD, Past, Version, Watched, look_back, marks, told_of, watch
@@ -54,8 +54,6 @@ _NEXT = {
     ),
 }
 """For whoever is told; the reason of another action says it itself."""
-_FARTHEST = timedelta(days=90)
-"""So far back a window by count may reach."""
 
 
 def monitor(request: CheckRequest, stores: Stores) -> Checked:
@@ -94,7 +92,7 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
     check = _check_id(request.model, champion, start, end)
     broken = [problem for problem in problems if problem.broken]
     watched = watch(version, check, (start, end), window, before, reader, stores, now, broken=bool(broken))
-    reach = start - spec.monitor.patience[1] * (end - start)
+    reach = start - spec.monitor.patience[1] * max(end - start, spec.monitor.every)
     known_since = min(reach, end - max(QUIET, 2 * spec.monitor.every))
     recent = _past(request.model, champion, check, known_since, stores)
     past = [item for item in recent if end_of(item) >= reach]
@@ -110,12 +108,12 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
         new_uploads=unlearned(stores.registry.partitions(request.model), runs),
         weight=1.0 if drift.importance is None else drift.importance,
         unproven=importance_of(surprising, importance) if surprising else 0.0,
-        in_vain=_judged_in_vain(request.model, runs, stores.registry, now),
+        in_vain=_labels_waited_for(request.model, runs, stores.registry, now),
         labels_come=watched.labels_come,
     )
     windows = [(_time(item["start"]), end_of(item), evidence(item)) for item in past]
     decision = triage(findings, windows, (start, end), spec.monitor, spec.retrain)
-    silent = _silence(window, newest, past, refused.rows)
+    silent = _silence(window, newest, past, refused.rows, now)
     # Too few rows to say anything are no riddle where others were refused.
     silent = silent or ("" if enough or unheard else refused.sentence(window.rows))
     if silent:
@@ -171,7 +169,7 @@ def _window(
         back = spec.monitor.window
         if isinstance(back, timedelta):
             return (now - back, now), None
-        since = min(max(_time(champion.since), now - _FARTHEST), now - spec.monitor.every)
+        since = min(max(_time(champion.since), now - FARTHEST), now - spec.monitor.every)
         reach = reader.reaching_back(back, since, now)
         return (reach.start, now), reach.newest
     start, end = _time(window.start), _time(window.end)
@@ -182,10 +180,10 @@ def _window(
     return (start, end), None
 
 
-def _silence(window: CapturedWindow, newest: datetime | None, past: Sequence[Item], refused: int) -> str:
+def _silence(window: CapturedWindow, newest: datetime | None, past: Sequence[Item], refused: int, now: datetime) -> str:
     """A window by count has as many rows as ever while there are none to come."""
-    if newest and past and newest < end_of(past[0]):
-        return f"no prediction has come since {newest:%Y-%m-%d %H:%M}Z, so that these were judged before"
+    if newest and any(newest < end_of(item) <= now for item in past):
+        return f"no prediction has come since {newest:%Y-%m-%d %H:%M}Z"
     return silence(window.rows, [int(item["predictions"]) for item in past if "predictions" in item], refused)
 
 
@@ -228,7 +226,7 @@ def _new_labels(
     return max(labelled + earlier, min(watched.late, len(new)))
 
 
-def _judged_in_vain(model: str, runs: Sequence[Item], registry: Registry, now: datetime) -> int:
+def _labels_waited_for(model: str, runs: Sequence[Item], registry: Registry, now: datetime) -> int:
     """How many labels the next retrain waits for, by those that were rejected; 0 where it need not wait."""
     rejected = rejected_in_a_row(Governor(**registry.governor(model)), [past_run(run) for run in runs], now)
     if not rejected or not rejected[0].version:

@@ -37,6 +37,8 @@ from tidemill.stages.schedule import disjoint
 Document = dict[str, Any]
 SPAN = 30
 """Windows that a check looks back, however long labels may take."""
+_LONGEST_BACK = timedelta(days=365)
+"""What they may be together: a window by count has what it takes of a seldom asked model."""
 MOST_MEASURED, MOST_SHOWN = 30, 30
 """Past windows that one check measures again; that its report shows of the newest, and again of those with labels."""
 TOLD, LONGEST = 3, 300
@@ -163,7 +165,7 @@ def told_of(problems: Sequence[str]) -> Document:
 def look_back(version: Version, start: datetime, stores: Stores, now: datetime) -> Past:
     """For a window that begins at `start`."""
     model, monitor = version.model, version.spec.monitor
-    reach = start - max(SPAN * version.window, monitor.labels_within)
+    reach = start - max(min(SPAN * version.window, _LONGEST_BACK), monitor.labels_within)
     known = stores.registry.checks(model, since=reach.isoformat())
     checks = _apart(known, start)
     late = [

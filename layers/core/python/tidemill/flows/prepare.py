@@ -18,7 +18,7 @@ from tidemill.aws.stores import Stores
 from tidemill.contracts import Claimed, Prepared, Upload
 from tidemill.encoding import read_value, write_text
 from tidemill.errors import InvalidInput, InvalidSpec, InvalidUpload, NotFound, StoreUnavailable
-from tidemill.flows.captures import Captures
+from tidemill.flows.captures import FARTHEST, Captures
 from tidemill.flows.labels import read_labels
 from tidemill.profile import Profile, merge
 from tidemill.reports.prepare import render
@@ -37,9 +37,6 @@ LARGEST_UPLOAD = 4_000_000_000
 """Bytes of one upload: with all that is made of it, it has to fit the 10 GB of a function's own disk."""
 LARGEST_MATRIX = 400_000_000
 """Bytes of a data set's matrix: a train function has 4 GB, and needs several times the matrix."""
-FARTHEST = timedelta(days=90)
-"""How far back a retrain looks for labelled predictions: each minute of captures may be an object, and half a million
-of a year are more than the function reads in its time."""
 _TRIES = 8
 
 

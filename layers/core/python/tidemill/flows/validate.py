@@ -138,10 +138,11 @@ def _attempt(model: str, version: int, case: Case, champion: Champion | None, st
 
 
 def _profile(request: ValidateRequest, data: StoredDataset, level: int, stores: Stores) -> bytes:
-    """Of what it learned from. Where that is not all, of whole partitions, their held-out rows among them."""
+    """Of what it learned from. Where that is not all, of the whole partitions that most of it fills, with their
+    held-out rows."""
     if not level:
         return stores.data.get(f"{dataset_prefix(request.model, request.prepared.dataset)}profile.json")
-    keys = [f"{partition_prefix(request.model, content)}profile.json" for content in data.since(level)]
+    keys = [f"{partition_prefix(request.model, content)}profile.json" for content in data.mostly_since(level)]
     profile = reduce(merge, (Profile.from_json(json.loads(document)) for document in stores.data.get_many(keys)))
     features = {c.name: profile.columns[c.name] for c in data.schema.features if c.name in profile.columns}
     return as_json(Profile(profile.rows, features).to_json())

@@ -4,8 +4,7 @@ and for what is labelled."""
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from itertools import chain
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +21,9 @@ from tidemill.stages.reference import Reference, Watch
 from tidemill.stages.window import Window
 
 Array = npt.NDArray[np.float64]
-_STEP = timedelta(days=1)
-"""So much is read at a time, where it is not known how far back to read."""
+_FIRST_STEP = timedelta(minutes=5)
+"""So much is read first where it is not known how far back to read, and then twice as much each time."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -81,17 +81,25 @@ class WindowReader:
         return chosen.given, rows - len(chosen.given.ids)
 
     def reaching_back(self, rows: int, since: datetime, end: datetime) -> Reach:
-        """Where the newest `rows` predictions before `end` begin: those of one moment are not taken apart. `since`
-        where there are not so many."""
-        times: list[str] = []
-        until = end
-        while len(times) < rows and until > since:
-            start = max(since, until - _STEP)
-            found = [block.times.to_pylist() for block in self._blocks(start, until, ())]
-            times = [*sorted(chain.from_iterable(found)), *times]
-            until = start
-        start = datetime.fromisoformat(times[-rows]) if len(times) >= rows else since
-        return Reach(start, datetime.fromisoformat(times[-1]) if times else None)
+        """Where the newest `rows` predictions before `end` begin: those of one moment are not taken apart. Where there
+        are not so many, with the first one after `since`."""
+        newest = np.empty(0, dtype=np.int64)
+        until, step = end, _FIRST_STEP
+        while len(newest) < rows and until > since:
+            start = max(since, until - step)
+            newest = np.concatenate([self._newest(rows - len(newest), start, until), newest])
+            until, step = start, 2 * step
+        if not len(newest):
+            return Reach(since, None)
+        return Reach(_moment(newest[0]), _moment(newest[-1]))
+
+    def _newest(self, rows: int, start: datetime, end: datetime) -> npt.NDArray[np.int64]:
+        """When the newest predictions of a span of time were made, in microseconds, rising."""
+        newest = np.empty(0, dtype=np.int64)
+        for block in self._blocks(start, end, ()):
+            times = block.times.cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
+            newest = np.sort(np.concatenate([newest, times]))[-rows:]
+        return newest
 
     def _blocks(self, start: datetime, end: datetime, columns: Sequence[Column]) -> Iterator[Block]:
         reader = BlockReader(self.schema, columns, self.version, start.isoformat(), end.isoformat())
@@ -122,6 +130,10 @@ class _Labelled:
             [time for one in self._taken for time in one.times],
             np.concatenate([_none(self.schema), *(one.values for one in self._taken)]),
         )
+
+
+def _moment(microseconds: np.int64) -> datetime:
+    return _EPOCH + timedelta(microseconds=int(microseconds))
 
 
 def _none(schema: Schema) -> Array:

@@ -6,6 +6,7 @@ Ties keep the champion: a model must earn its place.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ SEED = 11
 LARGEST_GRAPH_MB = 25.0
 FALLEN = 0.5
 """Share of what a champion had earned: one that has surely lost more has failed."""
+_OF_CHANCE = NormalDist().inv_cdf(0.95)
 Array = npt.NDArray[np.float64]
 
 
@@ -218,16 +220,17 @@ def leakage(leaks: Sequence[Leak], gate: Gate) -> Check:
 
 
 def spent(metric: Metric, evaluation: Mapping[str, Any], now: Interval, without: float) -> float:
-    """The share of what the champion had earned in its own evaluation that it has surely lost on the rows that judge,
-    by the favourable end of its interval there. `without`: a model without features on these rows. NaN where its
-    metric was another."""
-    candidate = evaluation["candidate"]
+    """The share of what the champion had earned in its own evaluation that it has lost on the rows that judge, less
+    what chance may have taken: one-sided, 95 %, both standard errors together. `without`: a model without features on
+    these rows. NaN where its metric was another."""
     if evaluation["metric"]["name"] != metric.name:
         return math.nan
-    promised, dummy = or_nan(candidate["interval"]["value"]), or_nan(candidate["dummy"])
+    candidate = evaluation["candidate"]
+    before, dummy = candidate["interval"], or_nan(candidate["dummy"])
+    promised = or_nan(before["value"])
     earned = metric.gain(promised) - metric.gain(dummy)
-    favourable = now.high if metric.higher_is_better else now.low
-    return lost(metric, promised, dummy, favourable, without) / earned if earned > 0 else math.nan
+    chance = _OF_CHANCE * math.hypot(or_nan(before["standard_error"]), now.standard_error)
+    return (lost(metric, promised, dummy, now.value, without) - chance) / earned if earned > 0 else math.nan
 
 
 def worst_slice(slices: Sequence[Slice], version: int, gate: Gate, spent: float) -> Check:

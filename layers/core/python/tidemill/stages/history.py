@@ -30,7 +30,7 @@ _OF_ALL_ROWS = 0.5
 _FEW = 0.1
 """Of all rows: a span of no more has other settings than the best on all of them, in the time that is left."""
 _SLOWER = 2.0
-"""Other settings may take more time than the best ones, of which it is known."""
+"""Other settings take so much more time than the best ones, of which it is known, until one has taken even more."""
 _RESAMPLES = 500
 
 Splits = Sequence[tuple[Places, Places]]
@@ -50,7 +50,7 @@ class Option:
     error: float | None = None
 
     @property
-    def surely_better(self) -> bool:
+    def better_than_all(self) -> bool:
         return self.gain is not None and self.error is not None and self.gain > ERRORS * self.error
 
     def to_json(self) -> dict[str, Any]:
@@ -99,37 +99,49 @@ def compete(
     whole = judge(recipe, side, measure, seconds_left, rows, splits)
     if math.isnan(mean_score(whole.scores)):
         return None
-    found: dict[int, list[Judged]] = {}
-    others = [one for one in recipes if one.params != best.recipe.params]
-    for level, recipe_, needed in _turns(recipe, others, best, side):
-        if needed > seconds_left():
-            break
-        try:
-            alone = judge(recipe_, side, measure, seconds_left, splits=[*newest_folds(side, level)])
-        except TrainingFailed:
-            # Of an own estimator, which all rows are enough for.
-            continue
-        if _of_the_same_rows(alone, whole):
-            found.setdefault(level, []).append(alone)
     options = [(Option(0, len(side), mean_score(whole.scores)), whole)]
-    for level, judged in found.items():
-        leader = max(judged, key=lambda one: one.gain(measure))
-        told = side.rows_since(level), mean_score(leader.scores), len(judged)
-        options.append((Option(level, *told, *_gained(leader, whole, side, measure)), leader))
-    better = [each for each in options if each[0].surely_better]
+    others = [one.at_most(best.trees) for one in recipes if one.params != best.recipe.params]
+    for level, judged in _of_spans(recipe, others, best, side, measure, seconds_left).items():
+        comparable = [one for one in judged if _of_the_same_rows(one, whole)]
+        if comparable:
+            leader = max(comparable, key=lambda one: one.gain(measure))
+            told = side.rows_since(level), mean_score(leader.scores), len(comparable)
+            options.append((Option(level, *told, *_gained(leader, whole, side, measure)), leader))
+    better = [each for each in options if each[0].better_than_all]
     chosen, judged_best = max(better, key=lambda each: measure.gain(each[0].score), default=options[0])
     return History(tuple(option for option, _ in options), chosen, _within(judged_best, side, chosen.level))
 
 
-def _turns(
-    recipe: Recipe, others: Sequence[Recipe], best: Judged, side: TrainingSide
-) -> Iterator[tuple[int, Recipe, float]]:
-    """(level, recipe, seconds that it is expected to take), the shortest span first."""
+def _of_spans(
+    recipe: Recipe, others: Sequence[Recipe], best: Judged, side: TrainingSide, measure: Metric, seconds_left: Clock
+) -> dict[int, list[Judged]]:
+    """By level, what there was time for."""
+    found: dict[int, list[Judged]] = {}
+    slower = 1.0
+    for level, other, seconds in _turns(others, best, side):
+        if other:
+            slower = max(slower, _SLOWER)
+        if slower * seconds > seconds_left():
+            continue
+        try:
+            judged = judge(other or recipe, side, measure, seconds_left, splits=[*newest_folds(side, level)])
+        except TrainingFailed:
+            # Of an own estimator, which all rows are enough for.
+            continue
+        found.setdefault(level, []).append(judged)
+        if other:
+            slower = max(slower, judged.seconds / seconds)
+    return found
+
+
+def _turns(others: Sequence[Recipe], best: Judged, side: TrainingSide) -> Iterator[tuple[int, Recipe | None, float]]:
+    """(level, another recipe than the best or None, seconds that the best is expected to take), the shortest span
+    first."""
     levels = range(side.spans, 0, -1)
     seconds = {level: sum(best.seconds_to_fit(len(fit)) for fit, _ in newest_folds(side, level)) for level in levels}
-    yield from ((level, recipe, seconds[level]) for level in levels)
     few = [level for level in levels if side.rows_since(level) <= _FEW * len(side)]
-    yield from ((level, other, _SLOWER * seconds[level]) for level in few for other in others)
+    yield from ((level, None, seconds[level]) for level in levels)
+    yield from ((level, other, seconds[level]) for level in few for other in others)
 
 
 def _rows_in_time(best: Judged, side: TrainingSide, splits: Splits, seconds: float) -> int:
@@ -144,13 +156,16 @@ def _of_the_same_rows(one: Judged, other: Judged) -> bool:
 
 
 def _gained(alone: Judged, whole: Judged, side: TrainingSide, measure: Metric) -> tuple[float, float]:
-    """Fold by fold, since what models of different rows say is not of one scale."""
+    """Fold by fold, since what models of different rows say is not of one scale; of the folds that can tell."""
     found = [
         paired_difference(measure, side.target[places], one, other, seed=SEED, confidence=0.5, resamples=_RESAMPLES)
         for (places, one), (_, other) in zip(alone.answers, whole.answers, strict=True)
     ]
-    error = float(np.linalg.norm([each.standard_error for each in found])) / len(found)
-    return float(np.mean([each.difference for each in found])), error
+    known = [each for each in found if math.isfinite(each.difference + each.standard_error)]
+    if not known:
+        return math.nan, math.nan
+    error = float(np.linalg.norm([each.standard_error for each in known])) / len(known)
+    return float(np.mean([each.difference for each in known])), error
 
 
 def _within(judged: Judged, side: TrainingSide, level: int) -> Judged:

@@ -10,7 +10,8 @@ drift that persists, where labels will judge    note
 drift that persists, where no labels come       retrain, if there is something new to learn from; else tell
 nothing, or too few rows to say                 quiet
 
-For a month after a retrain that was rejected, as many labels must be new as it was judged on; until then: tell.
+For a month after a retrain that was rejected, as many labels must be new as it was judged on, and twice as many for
+each that was rejected before it; until then: tell.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,9 +46,9 @@ _UNIMPORTANT, _HARMLESS = "unimportant drift", "harmless drift"
 class Findings:
     """What one window showed. `problems` are those that break a feed; `drift` is the report's verdict, `weight` what
     drifted holds of the importance, `unproven` the same of what `unproven` leaves; `new_labels` and `new_uploads` are
-    what a retrain could learn from beyond what was judged before. `in_vain`: on how many rows a retrain was judged that
-    was rejected, where the next one waits for as many; `labels_come`: labels have judged a window of late, so that they
-    will judge this one."""
+    what a retrain could learn from beyond what was judged before. `in_vain`: how many labels must be new after retrains
+    that were rejected, see `backed_off`; `labels_come`: labels have judged a window of late, so that they will judge
+    this one."""
 
     problems: "Sequence[FeedProblem]"
     performance: str

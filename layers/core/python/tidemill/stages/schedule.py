@@ -39,15 +39,18 @@ def union(windows: Windows) -> list[tuple[datetime, datetime]]:
     return spans
 
 
-def missed(checked: Windows, begin: datetime, now: datetime, every: timedelta, window: timedelta) -> Windows:
+def missed(
+    checked: Windows, begin: datetime, now: datetime, every: timedelta, window: timedelta, *, by_count: bool = False
+) -> Windows:
     """Whole windows of that length for the gaps that an outage left in [begin, now) between those that were checked,
     the oldest first.
 
     What the schedule leaves by itself is none: the time until the next check is due, and that between windows which are
-    shorter than `every`. The oldest window of a gap reaches back over what was checked before it.
+    shorter than `every`, which those `by_count` may be at any time. The oldest window of a gap reaches back over what
+    was checked before it.
     """
     slack = OVERLAP * window
-    between = max(timedelta(0), every - window)
+    between = every if by_count else max(timedelta(0), every - window)
     found: list[tuple[datetime, datetime]] = []
     reached = begin
     for start, end, usual in [*((*span, between) for span in union(checked)), (now, now, every)]:
