@@ -477,13 +477,14 @@ def test_drift_that_labels_showed_fine_before_is_a_note(serving: Cloud, labelled
     assert said in checks[-1]["reason"]
 
 
-def test_where_labels_come_an_estimate_waits_until_they_have_confirmed_one(serving: Cloud) -> None:
-    """They judged another version an hour ago, and this one not yet."""
+@pytest.mark.parametrize("version", [7, 1], ids=["another version", "this one"])
+def test_where_labels_come_they_decide_and_no_estimate(serving: Cloud, version: int) -> None:
+    """They judged it an hour ago."""
     now = datetime.now(UTC)
     facts = {"predictions": 300, "verdict": "no_drift", "action": "quiet", "reason": "", "performance": "fine"}
     start, end = (now - timedelta(hours=hours) for hours in (2, 1))
     serving.stores.registry.put_check(
-        "trips", end.isoformat(), "c-other", start=start.isoformat(), version=7, value=0.8, **facts
+        "trips", end.isoformat(), "c-other", start=start.isoformat(), version=version, value=0.8, **facts
     )
     found = check(serving, models=["trips"], window=window(*shrunk(serving, 9, labelled=0)))
     assert report(serving, found)["estimate"]["status"] == "estimated_drop"

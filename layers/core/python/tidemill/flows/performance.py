@@ -45,6 +45,8 @@ TOLD, LONGEST = 3, 300
 """Problems of labels that are told beside their number, and the characters of one."""
 EARLY = timedelta(hours=1)
 """So long before its prediction a label may have come: by another clock, or of a row that was asked for again."""
+SOON = timedelta(days=7)
+"""Labels that come sooner are waited for, where drift or an estimate would be acted on."""
 _ON_THE_WAY = timedelta(minutes=5)
 """A label has its time before whoever lists the bucket can see it."""
 
@@ -110,8 +112,8 @@ class Version:
 class Watched:
     """`performance` is the window's own, `together` that of the newest ones with labels as one; `status` and `sentence`
     are what the check is to act on, `late` the labelled rows of a past window if it decides. `labels_come`: they judged
-    a window, of whatever version, that ended no longer ago than labels may take. `windows` are all past ones that were
-    looked back on, of all versions, the newest first, each with what is known of it by now."""
+    a window, of whatever version, that ended no longer ago than labels may take, and than a week. `windows` are all past
+    ones that were looked back on, of all versions, the newest first, each with what is known of it by now."""
 
     performance: Performance
     together: Together | None
@@ -214,11 +216,10 @@ def watch(
         decides = replace(together.performance, sentence=together.sentence)
     guess = version.estimate(window.answers)
     unjudged = decides.status == "insufficient_labels" and guess.status == "estimated_drop"
-    recent = now - version.spec.monitor.labels_within
+    recent = now - min(version.spec.monitor.labels_within, SOON)
     come = any(item.get("value") is not None for item in checks if end_of(item) >= recent)
-    fine = _fine(_of(version, checks))
-    # Where labels come, they must have confirmed an estimate before one is acted on.
-    news = unjudged and (bool(fine) or not come) and surprises(version.metric, guess, fine)
+    # An estimate stands in for labels: where they come, they decide.
+    news = unjudged and not come and surprises(version.metric, guess, _fine(_of(version, checks)))
     heard: Performance | Estimate = guess if news else decides
     return Watched(
         performance=performance,
