@@ -288,6 +288,7 @@ def test_a_drop_whose_labels_were_learned_from_in_vain_is_a_notice(serving: Clou
 
 def test_after_a_retrain_in_vain_the_next_one_waits_for_as_many_new_labels_as_judged_it(serving: Cloud) -> None:
     serving.spec("trips", f"{MONITORED}[gate]\nfloor = 0.999")
+    begun = datetime.now(UTC)
 
     def dropped(rows: int, start: int) -> dict[str, Any]:
         frame = trips(rows, seed=start, flipped=True, start=start)
@@ -300,6 +301,13 @@ def test_after_a_retrain_in_vain_the_next_one_waits_for_as_many_new_labels_as_ju
     waits = dropped(150, 60_000)
     assert waits["action"] == "note"
     assert "150 labels are new since the last retrain, which brought nothing better: the next one" in waits["notice"]
+    first = int(waits["notice"].split("the next one waits for ")[1].split(",")[0])
+    assert first < 1_000
+    registry = serving.stores.registry
+    registry.claim_run("trips", "r-before", begun, source="check c-before")
+    registry.finish_run("trips", "r-before", begun, status="rejected", version=7)
+    predict(serving, trips(50, seed=9, start=70_000))
+    assert f"the next one waits for {2 * first:,}," in check(serving, models=["trips"])["reason"]
     resume("trips", "tried enough", "anna", serving.stores.registry, datetime.now(UTC))
     assert "no retrain was started: the last retrain began" in check(serving, models=["trips"])["reason"]
 
