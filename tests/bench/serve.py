@@ -21,7 +21,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import distribution
 from pathlib import Path
@@ -265,10 +264,7 @@ def prepared(folder: Path, names: Sequence[str], *, quick: bool) -> Iterator[Ben
         with account(**aws) as stores:
             subjects = {name: make(name, folder / name) for name in names}
             for subject in subjects.values():
-                subject.put(stores.models)
-                stores.registry.promote(
-                    subject.name, 1, expected=None, run="bench", who="bench", why="bench", now=datetime.now(UTC)
-                )
+                subject.serve(stores.models, stores.registry)
             kept = {name: os.environ[name] for name in ("PATH", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
             environment = {
                 **kept,

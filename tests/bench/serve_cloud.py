@@ -8,7 +8,6 @@ import asyncio
 import json
 import statistics
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -17,11 +16,11 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from tests.bench.serve_http import Server, answers, client, core, environment_of_rivals, request_of, started
-from tests.bench.subject import Subject, rows
+from tests.bench.subject import rows
 from tests.cloud import ROOT
 from tidemill.aws.objects import Objects
 from tidemill.aws.registry import Registry
-from tidemill_cli.local.cloud import Deployment, LocalCloud
+from tidemill_cli.local.cloud import LocalCloud
 
 if TYPE_CHECKING:
     from tests.bench.serve import Bench
@@ -37,7 +36,8 @@ def run(bench: "Bench") -> None:
         cloud = LocalCloud(ROOT, Path(folder), port=0)
         try:
             deployment = cloud.up()
-            _put(subject, deployment)
+            models = Objects(deployment.client("s3"), deployment.outputs["ModelBucket"])
+            subject.serve(models, Registry(deployment.client("dynamodb"), deployment.outputs["RegistryTable"]))
             url = urlsplit(f"{deployment.api_url}/models/{subject.name}/predict")
             through = Server((), url.path, sent, {})
             assert url.port is not None
@@ -49,14 +49,6 @@ def run(bench: "Bench") -> None:
     print(f"\n{'The local cloud beside it, one row, ms':<44}{'p50':>9}{'p99':>9}")
     for name, times in taken.items():
         print(f"  {name:<42}{statistics.median(times):>9.2f}{np.quantile(times, 0.99):>9.2f}")
-
-
-def _put(subject: Subject, deployment: Deployment) -> None:
-    """As a pipeline would have left it."""
-    subject.put(Objects(deployment.client("s3"), deployment.outputs["ModelBucket"]))
-    Registry(deployment.client("dynamodb"), deployment.outputs["RegistryTable"]).promote(
-        subject.name, 1, expected=None, run="bench", who="bench", why="bench", now=datetime.now(UTC)
-    )
 
 
 async def _measure(asked: dict[str, tuple[int, Server]]) -> dict[str, list[float]]:
