@@ -33,12 +33,11 @@ class StoredDataset(Rows):
         return [self.partitions[place] for place in np.unique(self.partition[self.recency >= level]).tolist()]
 
     def mostly_since(self, level: int) -> list[str]:
-        """Those of them of whose rows most have it, and the newest in any case."""
+        """Those of them of whose rows most have it, and the newest where there is none."""
         of = np.bincount(self.partition)
         within = np.bincount(self.partition[self.recency >= level], minlength=len(of))
-        return [self.partitions[place] for place in np.flatnonzero(within * 2 >= np.maximum(of, 1)).tolist()] or [
-            self.partitions[-1]
-        ]
+        mostly = np.flatnonzero(within * 2 >= np.maximum(of, 1)).tolist()
+        return [self.partitions[place] for place in mostly or [-1]]
 
 
 def save(objects: Objects, model: str, name: str, dataset: Dataset, parts: Sequence[Part], spec: str) -> None:

@@ -95,11 +95,13 @@ class WindowReader:
 
     def _newest(self, rows: int, start: datetime, end: datetime) -> npt.NDArray[np.int64]:
         """When the newest predictions of a span of time were made, in microseconds, rising."""
-        newest = np.empty(0, dtype=np.int64)
+        pieces = [np.empty(0, dtype=np.int64)]
         for block in self._blocks(start, end, ()):
-            times = block.times.cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
-            newest = np.sort(np.concatenate([newest, times]))[-rows:]
-        return newest
+            pieces.append(block.times.cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy())
+            # Not block by block: many rows would be sorted again for each.
+            if sum(map(len, pieces)) > 2 * rows:
+                pieces = [np.sort(np.concatenate(pieces))[-rows:]]
+        return np.sort(np.concatenate(pieces))[-rows:]
 
     def _blocks(self, start: datetime, end: datetime, columns: Sequence[Column]) -> Iterator[Block]:
         reader = BlockReader(self.schema, columns, self.version, start.isoformat(), end.isoformat())

@@ -40,7 +40,7 @@ def spans_of_partitions(
     partition: Partitions, held_out: Mask, target: npt.NDArray[np.float64], *, binary: bool
 ) -> tuple[int, ...]:
     """The first partition of each span, the shortest span first, so that rows with a recency of `level` begin with
-    `spans[-level]`. Each has enough held-out rows to judge what is learned from it."""
+    the one at `-level`. Each has enough held-out rows to judge what is learned from it."""
     parts, classes = int(partition.max(initial=0)) + 1, 1 + binary
     training = np.bincount(partition[~held_out], minlength=parts)
     kind = target[held_out].astype(np.int64) if binary else 0
@@ -63,8 +63,9 @@ def spans_in_time(
 ) -> tuple[int, ...]:
     """The first moment of each span, the shortest span first. What is held out came later than what is learned from, so
     that each span's own training rows are to be enough to judge by."""
-    order = np.argsort(moments[~held_out], kind="stable")
-    known, truth = moments[~held_out][order], target[~held_out][order]
+    training = np.flatnonzero(~held_out)
+    training = training[np.argsort(moments[training], kind="stable")]
+    known, truth = moments[training], target[training]
     firsts: list[int] = []
     rows = FEWEST
     while 2 * rows <= len(known):
