@@ -72,6 +72,17 @@ class Cloud:
     machines: Mapping[str, str]
     calls: list[str] = field(default_factory=list)
     before: dict[str, Callable[[], Any]] = field(default_factory=dict)
+    closed: bool = False
+
+    def close(self) -> None:
+        """Wait for what a test left running: it would go on with the functions and the stores of the next one's
+        account. Its next call of a function ends it."""
+        self.closed = True
+        client = boto3.client("stepfunctions")
+        for machine in client.list_state_machines()["stateMachines"]:
+            left = client.list_executions(stateMachineArn=machine["stateMachineArn"], statusFilter="RUNNING")
+            for execution in left["executions"]:
+                self.wait(execution["executionArn"])
 
     def spec(self, model: str, text: str) -> None:
         self.stores.data.put(f"specs/{model}.toml", text.encode())
@@ -138,12 +149,18 @@ class Cloud:
         return reply
 
     def invoke(self, function: str, event: Mapping[str, Any]) -> Any:
+        if self.closed:
+            raise ClosedError
         self.calls.append(function)
         if hook := self.before.pop(function, None):
             hook()
         context = SimpleNamespace(aws_request_id="r", get_remaining_time_in_millis=lambda: 900_000)
         handler = importlib.import_module(f"functions.{function}.handler").handler
         return self._infer(handler, event, context) if function == "infer" else handler(event, context)
+
+
+class ClosedError(Exception):
+    """A call after its test's end."""
 
 
 Kept = tuple[Mapping[tuple[str, str], bytes], Sequence[Mapping[str, Any]]]
@@ -207,7 +224,10 @@ def cloud() -> Iterator[Cloud]:
         start = patch.object(StateTaskServiceSfn, "_eval_service_task", _start_execution)
         with invoke, start, lean:
             made.machines = _make_machines()
-            yield made
+            try:
+                yield made
+            finally:
+                made.close()
 
 
 def _forget_clients() -> None:
