@@ -31,8 +31,8 @@ SLOWEST = Duration.seconds(2)
 
 COUNTED = {"captures-lost": "CaptureLost", "degraded": "Degraded"}
 """Alarm → what the endpoint counts while it goes on answering, so that no error tells of it."""
-UNTOLD = ("infer", "capture", "batch")
-"""Functions that no state machine calls: of what fails in the others, their machine tells."""
+UNTOLD = ("capture", "batch")
+"""Functions that neither a state machine nor the API calls: of what fails in the others, these tell."""
 MEASURED = (
     "CheckedPredictions",
     "LabelCoverage",

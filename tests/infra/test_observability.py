@@ -86,11 +86,13 @@ def test_names_of_buckets_and_tables_are_left_to_cloudformation(template: Templa
     assert "TableName" not in template.the("AWS::DynamoDB::Table")
 
 
-def test_errors_alarm_of_functions_of_which_no_machine_tells_and_of_no_others(template: Template) -> None:
-    machines = "".join(map(str, template.of_type("AWS::StepFunctions::StateMachine").values()))
+def test_errors_alarm_of_functions_of_which_no_other_alarm_tells(template: Template) -> None:
+    callers = ("AWS::StepFunctions::StateMachine", "AWS::ApiGateway::Method")
+    called = "".join(str(caller) for kind in callers for caller in template.of_type(kind).values())
     functions = template.of_type("AWS::Lambda::Function")
     assert len(functions) == len(STAGES)
-    untold = {name for name in functions if name not in machines}
+    untold = {name for name in functions if name not in called}
+    assert untold
     assert {name for metric, name in alarmed(template) if metric == "Errors"} == untold
 
 
