@@ -511,6 +511,16 @@ def test_each_past_window_is_in_one_table_with_its_decision_and_its_performance(
     assert shown.count("4 Jul 2013, 00:00 3") == 1
 
 
+def test_how_good_estimates_were_is_told_where_both_are_known() -> None:
+    past = [
+        window("2013-07-04T00:00:00+00:00"),
+        window("2013-07-03T00:00:00+00:00", value=0.7, error=-0.15),
+        window("2013-07-02T00:00:00+00:00", value=None, error=None),
+    ]
+    shown = read(drift.render(checked(windows=past)))
+    assert "Windows with both: 2; measured within the estimate's limits: 1; mean error: 0.1." in shown
+
+
 def test_every_version_and_retrain_in_the_time_shown_is_marked() -> None:
     marks = [
         {"at": "2013-07-04T03:00:00+00:00", "what": "retrain"},

@@ -170,8 +170,8 @@ def _record(windows: Sequence[Document]) -> str:
         if finite(window["error"]) is not None
     )
     return (
-        f"Of {count(len(errors))} windows with both, {count(within)} were measured within the estimate's limits; the "
-        f"mean error was {number(mean)}."
+        f"Windows with both: {count(len(errors))}; measured within the estimate's limits: {count(within)}; mean error: "
+        f"{number(mean)}."
     )
 
 
