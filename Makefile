@@ -52,7 +52,7 @@ bench-prepare: setup ## Prepare against pandas, side by side, and its peak memor
 	@$(BIN)/python -m tests.bench.prepare
 
 bench-gate: setup ## How often the gate is wrong, in simulated comparisons (some minutes)
-	@$(BIN)/python -m tests.bench.gate
+	@$(BIN)/python -m tests.bench.gate $(ARGS)
 
 bench-estimate: setup ## How good an estimate without labels is, in simulated windows (some minutes)
 	@$(BIN)/python -m tests.bench.estimate $(ARGS)
