@@ -252,6 +252,15 @@ def test_windows_that_differ_by_more_than_chance_have_a_spread() -> None:
     assert spread([nothing] * 30) == 0.0
 
 
+def test_a_drop_that_stays_is_no_spread() -> None:
+    rng = np.random.default_rng(3)
+    before = [known(value, 0.04) for value in rng.normal(0.7, 0.03, 15)]
+    natural = spread(before)
+    for days in (1, 5, 10, 30):
+        dropped = [known(value, 0.04) for value in rng.normal(0.55, 0.03, days)]
+        assert spread([*before, *dropped]) < natural + 0.03
+
+
 def test_a_drop_within_what_windows_differ_by_anyway_is_none() -> None:
     truth, said = answers(500, 1.1, 1)
     joined = Joined(truth, said, 500)

@@ -108,9 +108,11 @@ def measure(
 
 
 def spread(past: Sequence[Performance]) -> float:
-    """Standard deviation of the metric between windows, beyond what their own errors explain (a random effect by
-    moments: DerSimonian & Laird 1986): the rows of a day share its weather, of which an interval of independent rows
-    knows nothing. 0 for fewer than `FEW_WINDOWS`."""
+    """Standard deviation of the metric between windows, beyond what their own errors explain: the rows of a day share
+    its weather, of which an interval of independent rows knows nothing. 0 for fewer than `FEW_WINDOWS`.
+
+    From successive differences (von Neumann 1941, as in control charts of single values), so that `past` is in the
+    order of time: a drop that stays is one difference, and does not hide itself as its windows become many."""
     known = [
         (one.value, (one.high - one.low) / _LIMITS)
         for one in past
@@ -119,7 +121,8 @@ def spread(past: Sequence[Performance]) -> float:
     if len(known) < FEW_WINDOWS:
         return 0.0
     values, errors = np.array(known).T
-    return math.sqrt(max(0.0, float(values.var(ddof=1) - np.mean(errors**2))))
+    explained = errors[1:] ** 2 + errors[:-1] ** 2
+    return math.sqrt(max(0.0, float(np.mean(np.diff(values) ** 2 - explained)) / 2))
 
 
 def lost(metric: Metric, before: float, dummy: float, now: float, without: float) -> float:
