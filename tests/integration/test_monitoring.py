@@ -43,7 +43,8 @@ def label(cloud: Cloud, frame: pd.DataFrame) -> None:
 
 
 def check(cloud: Cloud, **request: Any) -> dict[str, Any]:
-    execution = cloud.run("monitoring", request)
+    """A `window` is as if it were the schedule's, unless the request says otherwise."""
+    execution = cloud.run("monitoring", {"backfill": True, **request})
     assert execution["status"] == "SUCCEEDED", execution
     checked: dict[str, Any] = json.loads(execution["output"])["checks"][0]
     return checked
@@ -338,11 +339,32 @@ def test_a_past_window_is_checked_as_of_its_own_rows(serving: Cloud) -> None:
     assert "0 rows" in checked["reason"]
 
 
-def test_a_window_that_ends_before_it_starts_is_told_as_a_failed_check(serving: Cloud) -> None:
-    window = {"start": "2001-01-02T00:00:00Z", "end": "2001-01-01T00:00:00Z"}
-    execution = serving.run("monitoring", {"models": ["trips"], "window": window})
+@pytest.mark.parametrize(
+    ("start", "end", "said"),
+    [
+        ("2001-01-02T00:00:00Z", "2001-01-01T00:00:00Z", "ends before it starts"),
+        ("2900-01-02T00:00:00Z", "2900-01-03T00:00:00Z", "has not begun"),
+        ("1801-01-02T00:00:00Z", "2001-01-03T00:00:00Z", "begins before 1970"),
+    ],
+)
+def test_a_window_that_is_none_is_told_as_a_failed_check(serving: Cloud, start: str, end: str, said: str) -> None:
+    execution = serving.run("monitoring", {"models": ["trips"], "window": {"start": start, "end": end}})
     result = json.loads(execution["output"])["checks"][0]
-    assert "ends before it starts" in result["error"]["Cause"]
+    assert said in result["error"]["Cause"]
+
+
+def test_a_window_by_hand_is_reported_and_counts_for_no_other_check(serving: Cloud) -> None:
+    """Its feed is broken, it ends in the future, and it is looked at twice: neither is past to the other."""
+    predict(serving, trips(400, seed=7, start=50_000).assign(wind=lambda rows: rows.wind * 1_000))
+    window = {"start": (datetime.now(UTC) - timedelta(days=3)).isoformat(), "end": "2900-01-01T00:00:00Z"}
+    first, again = (check(serving, models=["trips"], window=window, backfill=False) for _ in range(2))
+    assert [one["action"] for one in (first, again)] == ["quarantine", "quarantine"]
+    assert all("Report: " in one["notice"] for one in (first, again))
+    report = serving.stores.captures.get_json(first["report"].replace(".html", ".json"))
+    assert report["window"]["end"] <= datetime.now(UTC).isoformat()
+    assert serving.stores.registry.checks("trips") == []
+    # Nor is the schedule's next one put off.
+    assert len(list_models({}, serving.stores.registry, datetime.now(UTC))["requests"]) == 1
 
 
 def test_a_model_without_champion_is_not_checked(cloud: Cloud) -> None:

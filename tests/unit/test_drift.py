@@ -15,7 +15,7 @@ from scipy import special, stats
 from tests.bench.worlds import MIX, Number, World, of_cells
 from tidemill.profile import NumericProfile, Profile, merge, profile, profile_column
 from tidemill.stages.drift import ColumnDrift, Compared, DriftPolicy, DriftReport, detect, importance_of
-from tidemill.stages.feed import FeedProblem, feed_problems, known, silence
+from tidemill.stages.feed import FeedProblem, feed_problems, known, looks, shown_harmless, silence, trusting
 from tidemill.stages.special import (
     chi_square_p,
     compare_levels,
@@ -519,4 +519,30 @@ def test_what_was_fine_before_is_no_broken_feed_but_what_was_refused_stays_one()
         FeedProblem("wind", "missing", "wind is missing"),
         FeedProblem("gust", "refused", "60 rows refused"),
     )
-    assert [problem.broken for problem in known([gone, other, refused], {"gust"})] == [False, True, True]
+    absent = FeedProblem("gust", "absent", "gust is absent")
+    found = known([gone, absent, other, refused], {"missing gust"})
+    assert [problem.broken for problem in found] == [False, True, True, True]
+
+
+def test_what_looked_broken_is_harmless_until_labels_show_that_it_harms() -> None:
+    def check(performance: str, *looked: str) -> dict[str, Any]:
+        return {"performance": performance, "looks": list(looked)}
+
+    fine = check("fine", "missing gust", "scale rain")
+    assert shown_harmless([fine]) == {"missing gust", "scale rain"}
+    assert shown_harmless([check("dropped", "missing gust"), fine]) == {"scale rain"}
+    assert shown_harmless([fine, check("dropped", "missing gust")]) == {"missing gust", "scale rain"}
+    assert shown_harmless([check("insufficient_labels", "missing gust"), {"performance": "fine"}]) == set()
+
+
+def test_a_constant_column_is_no_look_of_a_broken_feed() -> None:
+    problems = [FeedProblem("weekday", kind, "") for kind in ("constant", "refused", "missing")]
+    assert looks(problems) == ["missing weekday"]
+
+
+def test_the_scale_of_a_trusted_column_may_jump_and_nothing_else_of_it() -> None:
+    problems = [FeedProblem("price", kind, f"price {kind}") for kind in ("scale", "unit", "missing")]
+    found = trusting(problems, ["price"])
+    assert [problem.broken for problem in found] == [False, False, True]
+    assert looks(found) == ["missing price"]
+    assert found[0].sentence == "price scale, which quality.trusted in the spec allows"

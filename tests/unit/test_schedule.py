@@ -104,15 +104,21 @@ def test_a_window_that_lies_in_the_future_makes_up_for_nothing() -> None:
 
 def test_windows_that_overlap_are_taken_once() -> None:
     hours = [(NOW - DAY - h * HOUR, NOW - h * HOUR) for h in range(80)]
-    assert disjoint(hours, NOW - DAY) == [24, 48, 72]
-    assert disjoint([], NOW) == []
+    assert disjoint(hours, (NOW - DAY, NOW)) == [24, 48, 72]
+    assert disjoint([], (NOW - DAY, NOW)) == []
+
+
+def test_a_short_window_within_a_long_one_is_not_apart_from_it() -> None:
+    long = (NOW - 90 * DAY, NOW - HOUR / 2)
+    assert disjoint([long], (NOW - HOUR, NOW)) == []
+    assert disjoint([(NOW - HOUR, NOW)], (NOW - HOUR / 2, NOW + 90 * DAY)) == []
 
 
 @pytest.mark.parametrize("window", [HOUR, DAY])
 def test_windows_that_the_clock_made_overlap_by_seconds_are_all_taken(window: timedelta) -> None:
     """Each check came a minute earlier after the one before than it should."""
     ends = [NOW - i * (window - MINUTE) for i in range(1, 6)]
-    assert disjoint([(end - window, end) for end in ends], NOW - window) == [0, 1, 2, 3, 4]
+    assert disjoint([(end - window, end) for end in ends], (NOW - window, NOW)) == [0, 1, 2, 3, 4]
 
 
 def test_windows_by_count_are_of_any_length_and_leave_what_they_leave() -> None:

@@ -54,7 +54,7 @@ def backfill(session: Session, model: str, most: int, waiting: Waiting) -> Resul
     by_count = isinstance(monitor.window, int)
     for start, end in missed([*map(window_of, items)], begin, now, monitor.every, length, by_count=by_count):
         window = {"start": start.isoformat(), "end": end.isoformat()}
-        found = _check(target, {"models": [model], "window": window}, session.console, waiting)
+        found = _check(target, {"models": [model], "window": window, "backfill": True}, session.console, waiting)
         checks.append({**_document(target, model, found), "window": window})
     document = {"model": model, "checks": checks}
     if not checks:

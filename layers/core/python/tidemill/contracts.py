@@ -301,17 +301,24 @@ class Window:
 class CheckRequest:
     """One branch of the monitoring machine's Map. Without a window: the spec's, up to `at`.
 
-    `at` is when the execution listed its models, so that a repeated check is the same check.
+    `at` is when the execution listed its models, so that a repeated check is the same check. `backfill`: the window is
+    one that the schedule would have had.
     """
 
     model: str
     at: str
     window: Window | None = None
+    backfill: bool = False
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> "CheckRequest":
         window = event.get("window")
-        return cls(event["model"], event["at"], Window(**window) if window else None)
+        return cls(event["model"], event["at"], Window(**window) if window else None, event.get("backfill", False))
+
+    @property
+    def by_hand(self) -> bool:
+        """A person's own window, which may be any: it is looked at, and no other check goes by it."""
+        return self.window is not None and not self.backfill
 
 
 Action = Literal["quiet", "note", "quarantine", "retrain"]

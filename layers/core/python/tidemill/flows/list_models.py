@@ -8,24 +8,22 @@ from tidemill.aws.registry import Champion, Registry, end_of
 from tidemill.spec import Monitor
 from tidemill.stages.schedule import due
 
-_NEWEST = 20
-
 
 def list_models(event: Mapping[str, Any], registry: Registry, now: datetime) -> dict[str, Any]:
     """Models without a champion are left out: there is nothing to watch yet. Who is named is checked, due or not."""
-    window = {"window": event["window"]} if event.get("window") else {}
+    asked = {name: event[name] for name in ("window", "backfill") if event.get(name)}
     champions = ((name, registry.champion(name)) for name in event.get("models") or registry.models())
     chosen = [name for name, one in champions if one and (event.get("models") or _is_due(name, one, registry, now))]
-    return {"requests": [{"model": name, "at": now.isoformat(), **window} for name in chosen]}
+    return {"requests": [{"model": name, "at": now.isoformat(), **asked} for name in chosen]}
 
 
 def _is_due(model: str, champion: Champion, registry: Registry, now: datetime) -> bool:
     """By the spec that the champion was trained under, as all of its monitoring is."""
     every = registry.version(model, champion.version).get("check_every", Monitor().every.total_seconds())
-    last = last_check(model, registry, now)
+    last = last_check(model, registry)
     return last is None or due(last, timedelta(seconds=every), now)
 
 
-def last_check(model: str, registry: Registry, now: datetime) -> datetime | None:
-    """The end of the newest window that was checked; one that lies in the future was asked for by a person."""
-    return next((end for check in registry.checks(model, _NEWEST) if (end := end_of(check)) <= now), None)
+def last_check(model: str, registry: Registry) -> datetime | None:
+    """The end of the newest window that was checked."""
+    return next((end_of(check) for check in registry.checks(model, 1)), None)

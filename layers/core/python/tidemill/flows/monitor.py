@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -22,7 +22,7 @@ from tidemill.schema import Schema
 from tidemill.spec import ModelSpec, parse_spec
 from tidemill.stages.drift import DriftPolicy, DriftReport, detect, importance_of
 from tidemill.stages.effects import extended
-from tidemill.stages.feed import feed_problems, known, silence
+from tidemill.stages.feed import feed_problems, known, looks, silence, trusting
 from tidemill.stages.labels import join
 from tidemill.stages.measures import measures
 from tidemill.stages.news import QUIET, news
@@ -62,36 +62,29 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
     champion = stores.registry.champion(request.model)
     if champion is None:
         raise NotFound(f"model {request.model!r} has no champion to check")
-    prefix = version_prefix(request.model, champion.version)
-    manifest = stores.models.get_json(f"{prefix}manifest.json")
-    evaluation = stores.models.get_json(f"{prefix}evaluation.json")
-    spec, schema = parse_spec(manifest["spec"]), Schema.from_json(manifest["schema"])
+    stored = _stored(request.model, champion, stores)
+    spec, schema, importance = stored.spec, stored.schema, stored.evaluation["importance"]
     captures = Captures(stores.captures)
     reader = WindowReader(captures, request.model, champion.version, schema)
     (start, end), newest = _window(request.window, spec, champion, reader, now)
-
-    def made(name: str) -> Document | None:
-        """What a version of before there was such a file lacks; monitor may not ask whether it is there."""
-        found: Document | None = stores.models.get_json(f"{prefix}{name}") if name in manifest["digests"] else None
-        return found
-
-    features = stores.models.get_json(f"{prefix}profile.json")
-    reference = Reference.from_json(features, made("reference.json")).without(spec.capture.drop)
     usual = spec.monitor.window if isinstance(spec.monitor.window, timedelta) else end - start
-    version = Version(request.model, champion.version, schema, spec, evaluation, made("estimate.json"), usual)
-    before = look_back(version, start, stores, now)
-    window = reader.read(start, end, reference, before.found.labels.by_id)
+    version = Version(request.model, champion.version, schema, spec, stored.evaluation, stored.table, usual)
+    before = look_back(version, (start, end), reader, stores, now)
+    window = reader.read(start, end, stored.reference, before.found.labels.by_id)
     refused = refusals(captures.read("refusals", request.model, start, end), champion.version, schema)
     policy = DriftPolicy(min_rows=spec.monitor.min_rows, false_alarms=spec.monitor.false_alarms)
-    importance = evaluation["importance"]
     drift = detect(window.compared, policy, importance)
     enough = window.rows >= spec.monitor.min_rows
     unheard = refused_feed(refused, window.rows, spec.monitor.min_rows)
-    found = feed_problems(reference.features, window.features) if enough else []
-    problems = known([*([unheard] if unheard else []), *found], before.harmless)
+    found = feed_problems(stored.reference.features, window.features) if enough else []
+    suspected = [*([unheard] if unheard else []), *trusting(found, spec.quality.trusted)]
+    problems = known(suspected, before.harmless)
     check = _check_id(request.model, champion, start, end)
     broken = [problem for problem in problems if problem.broken]
-    watched = watch(version, check, (start, end), window, before, reader, stores, now, broken=bool(broken))
+    watched = watch(version, check, (start, end), window, before, stores, now, broken=bool(broken))
+    if watched.performance.status == "dropped":
+        # What did no harm before may do it now: nothing is learned from that.
+        problems, broken = suspected, [problem for problem in suspected if problem.broken]
     reach = start - spec.monitor.patience[1] * max(end - start, spec.monitor.every)
     known_since = min(reach, end - max(QUIET, 2 * spec.monitor.every))
     recent = _past(request.model, champion, check, known_since, stores)
@@ -142,9 +135,41 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
         "drift": drift.to_json(),
         "effects": extended(_effects_before(before, champion, request.model, stores), end.isoformat(), drift.columns),
     }
-    checked = _record(report, decision, drift, watched, recent, stores, now)
+    checked = _record(report, decision, drift, watched, looks(suspected), recent, stores, now, by_hand=request.by_hand)
     measured = {} if request.window else measures(window.rows, watched.performance, watched.estimate, drift)
     return replace(checked, measures=measured)
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """What is stored of a version: by which spec it was trained, what it was promised to be worth, what its rows were
+    like, and the `table` that estimates without labels are made from."""
+
+    spec: ModelSpec
+    schema: Schema
+    evaluation: Document
+    reference: Reference
+    table: Document | None
+
+
+def _stored(model: str, champion: Champion, stores: Stores) -> _Stored:
+    prefix = version_prefix(model, champion.version)
+    manifest = stores.models.get_json(f"{prefix}manifest.json")
+    spec = parse_spec(manifest["spec"])
+
+    def made(name: str) -> Document | None:
+        """What a version of before there was such a file lacks; monitor may not ask whether it is there."""
+        found: Document | None = stores.models.get_json(f"{prefix}{name}") if name in manifest["digests"] else None
+        return found
+
+    features = stores.models.get_json(f"{prefix}profile.json")
+    return _Stored(
+        spec,
+        Schema.from_json(manifest["schema"]),
+        stores.models.get_json(f"{prefix}evaluation.json"),
+        Reference.from_json(features, made("reference.json")).without(spec.capture.drop),
+        made("estimate.json"),
+    )
 
 
 def _past(model: str, champion: Champion, check: str, since: datetime, stores: Stores) -> list[Item]:
@@ -173,11 +198,13 @@ def _window(
         reach = reader.reaching_back(back, since, now)
         return (reach.start, now), reach.newest
     start, end = _time(window.start), _time(window.end)
-    if start.year < 1970 or end.year > 2999:
-        raise InvalidRequest(f"the window {window.start}/{window.end} is not within the years 1970 to 2999")
+    if start.year < 1970:
+        raise InvalidRequest(f"the window {window.start}/{window.end} begins before 1970")
     if start >= end:
         raise InvalidRequest(f"the window {window.start}/{window.end} ends before it starts")
-    return (start, end), None
+    if start >= now:
+        raise InvalidRequest(f"the window {window.start}/{window.end} has not begun")
+    return (start, min(end, now)), None
 
 
 def _silence(window: CapturedWindow, newest: datetime | None, past: Sequence[Item], refused: int, now: datetime) -> str:
@@ -240,34 +267,39 @@ def _record(
     decision: Decision,
     drift: DriftReport,
     watched: Watched,
+    looked: Sequence[str],
     recent: Sequence[Item],
     stores: Stores,
     now: datetime,
+    *,
+    by_hand: bool,
 ) -> Checked:
+    """What is kept of a window `by_hand` is its report. `looked`: what looks broken, harmless or not."""
     model, check = report["model"], report["check"]
     prefix = check_prefix(model, check)
     fresh, heard = news(decision.about, [item.get("heard", {}) for item in recent], now)
     stores.captures.put_json(f"{prefix}report.json", report)
     stores.captures.put_html(f"{prefix}report.html", render(report))
-    stores.registry.put_check(
-        model,
-        report["window"]["end"],
-        check,
-        start=report["window"]["start"],
-        version=report["version"],
-        predictions=report["predictions"],
-        verdict=drift.verdict,
-        action=decision.action,
-        reason=decision.reason,
-        finding=decision.finding,
-        heard=heard,
-        causes=[one["column"] for one in report["problems"][:MOST_CAUSES] if one["kind"] != "refused"],
-        drifted=dict(islice(drift.effects.items(), MOST_CAUSES)),
-        performance=watched.performance.status,
-        value=watched.performance.value,
-        **watched.facts(),
-    )
-    stores.registry.end_failing(model)
+    if not by_hand:
+        stores.registry.put_check(
+            model,
+            report["window"]["end"],
+            check,
+            start=report["window"]["start"],
+            version=report["version"],
+            predictions=report["predictions"],
+            verdict=drift.verdict,
+            action=decision.action,
+            reason=decision.reason,
+            finding=decision.finding,
+            heard=heard,
+            looks=looked[:MOST_CAUSES],
+            drifted=dict(islice(drift.effects.items(), MOST_CAUSES)),
+            performance=watched.performance.status,
+            value=watched.performance.value,
+            **watched.facts(),
+        )
+        stores.registry.end_failing(model)
     tell = fresh if decision.about else decision.tell
     unread = _unread_labels(watched, recent)
     said = "; ".join([*([decision.reason] if tell else []), *unread])

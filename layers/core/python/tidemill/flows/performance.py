@@ -2,7 +2,7 @@
 windows whose labels came late."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import takewhile
@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from tidemill.aws.paths import outcomes_key
-from tidemill.aws.registry import Item, Registry, end_of, quarantined, window_of
+from tidemill.aws.registry import Item, Registry, end_of, window_of
 from tidemill.aws.stores import Stores
 from tidemill.flows.labels import Found, read_labels
 from tidemill.flows.window import Array, CapturedWindow, WindowReader
 from tidemill.schema import Schema
 from tidemill.spec import ModelSpec
 from tidemill.stages.estimate import Estimate, estimate, surprises
+from tidemill.stages.feed import shown_harmless
 from tidemill.stages.labels import Joined, join
 from tidemill.stages.metrics import Metric, as_judged, metric
 from tidemill.stages.outcomes import Outcomes
@@ -30,7 +31,7 @@ from tidemill.stages.performance import (
     measure,
     spread,
 )
-from tidemill.stages.quarantine import Quarantine
+from tidemill.stages.quarantine import Quarantine, was_broken
 from tidemill.stages.retrain import past_run, shown_fine
 from tidemill.stages.schedule import disjoint
 
@@ -145,14 +146,17 @@ class Watched:
 
 @dataclass(frozen=True)
 class Past:
-    """What is known before the window is read: `checks` of past windows, the newest first, those of them that labels
-    may still be `late` for, all labels that came since shortly before any of these began, the time of broken feeds, the
-    columns that looked broken in windows of this version that labels showed fine, which is `harmless`, and `shown_fine`
-    of those that `drifted`."""
+    """What is known without the window: `checks` of past ones, the newest first, each measured again where its labels
+    came late, and what these `differ` by; those of them that labels may still be `late` for; all labels that came since
+    shortly before any of these began, and which of them are of these windows (`complete` where all were read); the time
+    of broken feeds; what looked broken and is `harmless`, see `shown_harmless`; what `drifted`, see `shown_fine`."""
 
     checks: list[Item]
+    differ: float
     late: list[Item]
     found: Found
+    matched: frozenset[str]
+    complete: bool
     quarantine: Quarantine
     harmless: set[str]
     drifted: Mapping[str, float]
@@ -164,20 +168,35 @@ def told_of(problems: Sequence[str]) -> Document:
     return {"label_problems": [one[:LONGEST] for one in problems[:TOLD]], "label_digest": digest}
 
 
-def look_back(version: Version, start: datetime, stores: Stores, now: datetime) -> Past:
-    """For a window that begins at `start`."""
-    model, monitor = version.model, version.spec.monitor
+def look_back(
+    version: Version, span: tuple[datetime, datetime], reader: WindowReader, stores: Stores, now: datetime
+) -> Past:
+    """For the window of this `span`. `reader` reads past windows again, for labels that came late."""
+    model, monitor, start = version.model, version.spec.monitor, span[0]
     reach = start - max(min(SPAN * version.window, _LONGEST_BACK), monitor.labels_within)
     known = stores.registry.checks(model, since=reach.isoformat())
-    checks = _apart(known, start)
-    late = [
-        item for item in checks if item["version"] == version.number and end_of(item) >= now - monitor.labels_within
-    ]
-    since = min([start, *map(_start, late)]) - EARLY
-    found = read_labels(model, version.schema, since, now, stores.captures)
-    own = _of(version, known)
-    harmless = {str(column) for item in own if item.get("performance") == "fine" for column in item.get("causes", ())}
-    return Past(checks, late, found, Quarantine.of(quarantined(known)), harmless, shown_fine(own))
+    checks = _apart(known, span)
+    differ = spread([one.performance for one in map(_measured, _of(version, checks)) if not one.broken])
+    late = [item for item in _of(version, checks) if end_of(item) >= now - monitor.labels_within]
+    found = read_labels(model, version.schema, min([start, *map(_start, late)]) - EARLY, now, stores.captures)
+    due = _due(late, found.labels.arrived)
+    again, matched = _again(version, due, found, differ, reader, stores, now)
+
+    def by_now(items: Sequence[Item]) -> list[Item]:
+        return [again.get(str(item["sk"]), item) for item in items]
+
+    known = by_now(known)
+    return Past(
+        by_now(checks),
+        differ,
+        by_now(late),
+        found,
+        frozenset(matched),
+        len(due) == len(late),
+        Quarantine.of([window_of(item) for item in known if was_broken(item)]),
+        shown_harmless(_of(version, known)),
+        shown_fine(_of(version, known)),
+    )
 
 
 def watch(
@@ -186,38 +205,32 @@ def watch(
     span: tuple[datetime, datetime],
     window: CapturedWindow,
     past: Past,
-    reader: WindowReader,
     stores: Stores,
     now: datetime,
     *,
     broken: bool,
 ) -> Watched:
-    """`reader` reads past windows again, for labels that came late. What became of labelled rows is kept by `check`.
-    Rows of a `broken` feed are not judged together with others."""
-    found, late = past.found, past.late
+    """What became of labelled rows is kept by `check`. Rows of a `broken` feed are not judged together with others."""
+    found, checks = past.found, past.checks
     joined = _with_unlabelled(
         join(window.labelled, found.labels.by_id, version.schema), window.rows - len(window.labelled.ids)
     )
-    between = spread([one.performance for one in map(_measured, _of(version, past.checks)) if not one.broken])
-    performance = version.measure(joined, between)
-    matched = set(joined.matched)
-    due = _due(late, found.labels.arrived)
-    known = {str(item["sk"]): item for item in late} | _again(
-        version, due, found, matched, between, reader, stores, now
-    )
-    checks = [known.get(str(item["sk"]), item) for item in past.checks]
+    performance = version.measure(joined, past.differ)
     _keep(version, check, joined, stores)
     together = None
-    if not broken and (len(joined.truth) or any(map(_tells, known.values()))):
-        together = _together(version, (*span, joined), checks, between, stores)
-    decides = deciding(performance, [_measured(item) for item in checks if str(item["sk"]) in known])
+    if not broken and (len(joined.truth) or any(map(_tells, past.late))):
+        together = _together(version, (*span, joined), checks, past.differ, stores)
+    decides = deciding(performance, [_measured(item) for item in past.late])
     late_drop = decides is not performance
-    if together and together.dropped and decides.status != "dropped":
+    judged_together = bool(together and together.performance.value is not None)
+    # Of a window with too few labels of its own, those of others tell as well.
+    speaks = judged_together and decides.status == "insufficient_labels" and bool(len(joined.truth))
+    if together and decides.status != "dropped" and (together.dropped or speaks):
         decides = replace(together.performance, sentence=together.sentence)
     guess = version.estimate(window.answers)
     unjudged = decides.status == "insufficient_labels" and guess.status == "estimated_drop"
     recent = now - min(version.spec.monitor.labels_within, SOON)
-    come = any(item.get("value") is not None for item in checks if end_of(item) >= recent)
+    come = any(item.get("value") is not None for item in checks if end_of(item) >= recent) or judged_together
     # An estimate stands in for labels: where they come, they decide.
     news = unjudged and not come and surprises(version.metric, guess, _fine(_of(version, checks)))
     heard: Performance | Estimate = guess if news else decides
@@ -229,7 +242,7 @@ def watch(
         sentence=heard.sentence,
         late=decides.labelled if late_drop else 0,
         labels_come=come,
-        account=_account(found, joined, matched if len(due) == len(late) else None),
+        account=_account(found, joined, past.matched | joined.matched if past.complete else None),
         windows=[_remembered(item) for item in checks],
         measured=now.isoformat(),
     )
@@ -256,9 +269,9 @@ def _fine(checks: Sequence[Item]) -> list[float]:
     return [float(guess) for guess in guesses if guess is not None]
 
 
-def _apart(checks: Sequence[Item], start: datetime) -> list[Item]:
+def _apart(checks: Sequence[Item], span: tuple[datetime, datetime]) -> list[Item]:
     """Of all versions, windows that are disjoint from this one and from each other."""
-    return [checks[place] for place in disjoint([window_of(item) for item in checks], start)]
+    return [checks[place] for place in disjoint([window_of(item) for item in checks], span)]
 
 
 def _due(late: Sequence[Item], arrived: str) -> list[Item]:
@@ -272,19 +285,19 @@ def _again(
     version: Version,
     due: Sequence[Item],
     found: Found,
-    matched: set[str],
-    between: float,
+    differ: float,
     reader: WindowReader,
     stores: Stores,
     now: datetime,
-) -> dict[str, Item]:
-    """The checks by their keys, each measured anew; `matched` gets the ids whose labels were found in them."""
+) -> tuple[dict[str, Item], set[str]]:
+    """The checks by their keys, each measured anew, and the ids whose labels were found in them."""
     known: dict[str, Item] = {}
+    matched: set[str] = set()
     for item in due:
         labelled, unlabelled = reader.read_labelled(*window_of(item), found.labels.by_id)
         joined = join(labelled, found.labels.by_id, version.schema)
         matched |= joined.matched
-        again = version.measure(_with_unlabelled(joined, unlabelled), between)
+        again = version.measure(_with_unlabelled(joined, unlabelled), differ)
         facts = {
             "judged": again.to_json(),
             "performance": again.status,
@@ -294,7 +307,7 @@ def _again(
         _keep(version, str(item["check"]), joined, stores)
         if stores.registry.measure_check(item, **facts):
             known[str(item["sk"])] = {**item, **facts}
-    return known
+    return known, matched
 
 
 def _keep(version: Version, check: str, joined: Joined, stores: Stores) -> None:
@@ -304,7 +317,7 @@ def _keep(version: Version, check: str, joined: Joined, stores: Stores) -> None:
 
 def _tells(item: Item) -> bool:
     """Whether its window has labels, and its feed was not broken."""
-    return bool((item.get("judged") or {}).get("labelled")) and item["action"] != "quarantine"
+    return bool((item.get("judged") or {}).get("labelled")) and not was_broken(item)
 
 
 def _together(
@@ -356,10 +369,10 @@ def _stale(item: Item, arrived: str) -> bool:
 def _measured(item: Item) -> Measured:
     judged = item.get("judged") or {}
     performance = Performance(**judged) if judged else Performance("insufficient_labels", "", 0, 0, 0, "")
-    return Measured(*window_of(item), performance, broken=item["action"] == "quarantine")
+    return Measured(*window_of(item), performance, broken=was_broken(item))
 
 
-def _account(found: Found, joined: Joined, matched: set[str] | None) -> Document:
+def _account(found: Found, joined: Joined, matched: Set[str] | None) -> Document:
     """What became of the labels; `problems` are for whoever sends them. Which of them are of no prediction is known
     only where all windows that they could be of were read."""
     labels = found.labels

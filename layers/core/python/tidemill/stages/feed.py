@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -23,6 +23,7 @@ DECADE = 0.9
 BY_CHANCE = 1e-6
 _DEGREES = (("Fahrenheit", "Celsius", 1.8, 32.0), ("Celsius", "Fahrenheit", 1 / 1.8, -32 / 1.8))
 _EVENLY = (np.arange(512) + 0.5) / 512
+_OF_SCALE = ("scale", "unit")
 _FEW_WINDOWS, _SILENT = 3, 10
 _FIT = 0.25
 """Of the distance of two quartiles: how far each quartile of a converted column may be from where it should be."""
@@ -30,7 +31,8 @@ _FIT = 0.25
 
 @dataclass(frozen=True, slots=True)
 class FeedProblem:
-    """`kind`: refused, absent, missing, scale, unit, range, unknown_categories or constant. `harmless`: see `known`."""
+    """`kind`: refused, absent, missing, scale, unit, range, unknown_categories or constant. `harmless`: see `known` and
+    `trusting`."""
 
     column: str
     kind: str
@@ -50,6 +52,12 @@ class FeedProblem:
         """What is to be repaired; of a column, whatever it is that shows."""
         return f"refused {self.column}" if self.kind == "refused" else self.column
 
+    @property
+    def look(self) -> str:
+        """What labels may show to do no harm: of a column that did none in another unit, nothing is known if it is
+        absent."""
+        return f"{self.kind} {self.column}"
+
 
 def feed_problems(reference: Profile, window: Window) -> list[FeedProblem]:
     """What no change of the world explains: values gone, another unit, values far out of range, unknown codes, one
@@ -63,16 +71,45 @@ def feed_problems(reference: Profile, window: Window) -> list[FeedProblem]:
         return [problem for problem in found if problem is not None]
 
 
-def known(problems: Sequence[FeedProblem], fine: Collection[str]) -> list[FeedProblem]:
-    """`fine`: causes in past windows in which labels showed the model as good as ever. A window of a day is no draw of
-    the year: in one there are no gusts, in another a dew point near zero. What did no harm then is no broken feed now;
-    of what was refused, answers tell nothing."""
+def trusting(problems: Sequence[FeedProblem], trusted: Collection[str]) -> list[FeedProblem]:
+    """`trusted`: columns whose scale may jump."""
+    allowed = "which quality.trusted in the spec allows"
     return [
-        replace(problem, harmless=True, sentence=f"{problem.sentence}, as in a window that labels showed fine")
-        if problem.kind != "refused" and problem.cause in fine
+        replace(problem, harmless=True, sentence=f"{problem.sentence}, {allowed}")
+        if problem.kind in _OF_SCALE and problem.column in trusted
         else problem
         for problem in problems
     ]
+
+
+def known(problems: Sequence[FeedProblem], harmless: Collection[str]) -> list[FeedProblem]:
+    """`harmless`: see `shown_harmless`. A window of a day is no draw of the year: in one there are no gusts, in another
+    a dew point near zero. What did no harm then is no broken feed now."""
+    return [
+        replace(problem, harmless=True, sentence=f"{problem.sentence}, as in a window that labels showed fine")
+        if problem.broken and problem.look in harmless
+        else problem
+        for problem in problems
+    ]
+
+
+def looks(problems: Sequence[FeedProblem]) -> list[str]:
+    """Of what looks broken, and is not refused: of that answers tell nothing."""
+    return [problem.look for problem in problems if problem.broken and problem.kind != "refused"]
+
+
+def shown_harmless(checks: Sequence[Mapping[str, Any]]) -> set[str]:
+    """What looked broken in windows that labels showed fine, and in none after them that dropped. `checks`: the
+    registry's records of one version, the newest first."""
+    harmless: set[str] = set()
+    harmful: set[str] = set()
+    for check in checks:
+        looked = {str(look) for look in check.get("looks", ())}
+        if check.get("performance") == "fine":
+            harmless |= looked - harmful
+        elif check.get("performance") == "dropped":
+            harmful |= looked - harmless
+    return harmless
 
 
 def silence(rows: int, usual: Sequence[int], refused: int = 0) -> str:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tidemill.contracts import BY_HAND, Action
 from tidemill.limits import LONGEST_RUN
 from tidemill.spec import Monitor, Retrain
+from tidemill.stages.quarantine import was_broken
 from tidemill.stages.schedule import disjoint
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def _learn(why: str, findings: Findings, retrain: Retrain) -> Decision:
 def evidence(check: Mapping[str, Any]) -> str:
     """What the registry's record of a check says of drift: of a broken feed nothing, of drift in what the model does
     not go by, or that is known to do no harm, that it was none."""
-    if check["action"] == "quarantine":
+    if was_broken(check):
         return "insufficient_data"
     return "no_drift" if check.get("finding") in (_UNIMPORTANT, _HARMLESS) else str(check["verdict"])
 
@@ -161,7 +162,7 @@ def unproven(effects: Mapping[str, float], fine: Mapping[str, float]) -> list[st
 def persistence(past: Sequence[tuple[datetime, datetime, str]], window: tuple[datetime, datetime], windows: int) -> int:
     """In how many of the last `windows` disjoint windows, this one included, drift was found."""
     said = [(start, end, verdict) for start, end, verdict in past if verdict != "insufficient_data"]
-    chosen = disjoint([(start, end) for start, end, _ in said], window[0])[: windows - 1]
+    chosen = disjoint([(start, end) for start, end, _ in said], window)[: windows - 1]
     return 1 + sum(said[place][2] == "drift" for place in chosen)
 
 

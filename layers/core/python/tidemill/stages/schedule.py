@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 _SLACK = timedelta(minutes=5)
 """What the clock may be early by, of two checks that lie far apart: a tenth of `every`, at most this."""
 OVERLAP = 0.02
-"""Share of a window that another may have of it and be disjoint all the same: the clock ticks within a minute, which is
-so much of an hour, and what two windows of a month have in common decides nothing."""
+"""Share of the shorter of two windows that both may have and be disjoint all the same: the clock ticks within a minute,
+which is so much of an hour, and what two windows of a month have in common decides nothing."""
 
 Windows = Sequence[tuple[datetime, datetime]]
 
@@ -17,14 +17,14 @@ def due(last: datetime, every: timedelta, now: datetime) -> bool:
     return now - last >= every - min(every / 10, _SLACK)
 
 
-def disjoint(windows: Windows, before: datetime) -> list[int]:
-    """Places of windows that share no time with each other nor with what begins `before`, but for `OVERLAP`, the newest
-    first; `windows` are in the order of their ends, the newest first."""
-    chosen, earliest = [], before
+def disjoint(windows: Windows, window: tuple[datetime, datetime]) -> list[int]:
+    """Places of windows that share no time with each other nor with `window`, but for `OVERLAP`, the newest first;
+    `windows` are in the order of their ends, the newest first."""
+    chosen, (earliest, until) = [], window
     for place, (start, end) in enumerate(windows):
-        if end - earliest <= OVERLAP * (end - start):
+        if end - earliest <= OVERLAP * min(end - start, until - earliest):
             chosen.append(place)
-            earliest = start
+            earliest, until = start, end
     return chosen
 
 
