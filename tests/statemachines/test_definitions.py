@@ -11,6 +11,7 @@ from tidemill import errors
 
 FILES = sorted((Path(__file__).parents[2] / "statemachines").glob("*.asl.json"))
 OF_AWS = ("States.", "Lambda.", "StepFunctions.", "DynamoDB.")
+PUBLISH = "arn:aws:states:::sns:publish"
 
 
 def states(machine: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -47,6 +48,15 @@ def test_nothing_is_retried_whatever_it_was(machine: dict[str, Any]) -> None:
         if "States.ALL" in rule["ErrorEquals"]
     ]
     assert blind == []
+
+
+def test_every_notice_is_sent_again_whatever_sns_calls_its_error(machine: dict[str, Any]) -> None:
+    """AWS lists no names of the errors of SNS, and a name that is none is retried by nobody. Told twice is better than
+    never."""
+    for name, state in states(machine):
+        if state.get("Resource") == PUBLISH:
+            retried = {error for rule in state.get("Retry", []) for error in rule["ErrorEquals"]}
+            assert retried >= {"States.TaskFailed", "States.Timeout"}, name
 
 
 def test_input_errors_are_never_retried(machine: dict[str, Any]) -> None:

@@ -1,4 +1,7 @@
-"""The real monitoring machine, on moto: what becomes of an order that cannot be carried out."""
+"""The real monitoring machine, on moto: what becomes of an order that cannot be carried out, and of a notice that
+cannot be sent."""
+
+from types import SimpleNamespace
 
 import boto3
 import pytest
@@ -38,6 +41,31 @@ def notices(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(SNSBackend, "publish", keep)
     return sent
+
+
+def retry_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl  # noqa: PLC0415
+
+    monkeypatch.setattr(retrier_decl, "time", SimpleNamespace(sleep=lambda _: None))
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, named: str, times: int) -> list[str]:
+    """The texts of notices that SNS refuses: those that name this, the first `times` of them."""
+    from moto.sns.exceptions import InternalError  # noqa: PLC0415
+    from moto.sns.models import SNSBackend  # noqa: PLC0415
+
+    refused: list[str] = []
+    publish = SNSBackend.publish
+
+    def fail(self: SNSBackend, message: str, *rest: object, **more: object) -> str:
+        if named in message and len(refused) < times:
+            refused.append(message)
+            raise InternalError("try again")
+        return publish(self, message, *rest, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(SNSBackend, "publish", fail)
+    retry_at_once(monkeypatch)
+    return refused
 
 
 def test_an_order_whose_start_is_refused_is_told_and_forgotten(dropped: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,3 +136,14 @@ def test_a_window_that_is_none_is_the_answer_to_who_asked_and_no_notice(
     execution = checked.run("monitoring", {"models": ["trips"], "window": window})
     assert "ends before it starts" in execution["output"]
     assert sent == []
+
+
+def test_a_notice_that_is_refused_at_first_is_sent_all_the_same(
+    checked: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = notices(monkeypatch)
+    refused = refuse(monkeypatch, "trips", times=4)
+    checked.stores.models.put("models/trips/1/manifest.json", b"{}")
+    assert checked.run("monitoring", {"models": ["trips"]})["status"] == "SUCCEEDED"
+    assert len(refused) == 4
+    assert sent == refused[:1]
