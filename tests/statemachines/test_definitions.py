@@ -59,6 +59,12 @@ def test_every_notice_is_sent_again_whatever_sns_calls_its_error(machine: dict[s
             assert retried >= {"States.TaskFailed", "States.Timeout"}, name
 
 
+def test_a_notice_that_cannot_be_sent_ends_nothing_else(machine: dict[str, Any]) -> None:
+    for name, state in states(machine):
+        if state.get("Resource") == PUBLISH:
+            assert {"States.ALL"} in [set(rule["ErrorEquals"]) for rule in state.get("Catch", [])], name
+
+
 def test_input_errors_are_never_retried(machine: dict[str, Any]) -> None:
     for _, state in states(machine):
         for rule in state.get("Retry", []):

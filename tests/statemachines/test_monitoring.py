@@ -1,6 +1,7 @@
 """The real monitoring machine, on moto: what becomes of an order that cannot be carried out, and of a notice that
 cannot be sent."""
 
+import json
 from types import SimpleNamespace
 
 import boto3
@@ -66,6 +67,13 @@ def refuse(monkeypatch: pytest.MonkeyPatch, named: str, times: int) -> list[str]
     monkeypatch.setattr(SNSBackend, "publish", fail)
     retry_at_once(monkeypatch)
     return refused
+
+
+def champion_without_files(model: str) -> None:
+    """Every check of it fails."""
+    client = boto3.client("dynamodb")
+    known = client.get_item(TableName="registry", Key={"pk": {"S": "MODEL#trips"}, "sk": {"S": "CHAMPION"}})["Item"]
+    client.put_item(TableName="registry", Item={**known, "pk": {"S": f"MODEL#{model}"}})
 
 
 def test_an_order_whose_start_is_refused_is_told_and_forgotten(dropped: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,6 +152,25 @@ def test_a_notice_that_is_refused_at_first_is_sent_all_the_same(
     sent = notices(monkeypatch)
     refused = refuse(monkeypatch, "trips", times=4)
     checked.stores.models.put("models/trips/1/manifest.json", b"{}")
-    assert checked.run("monitoring", {"models": ["trips"]})["status"] == "SUCCEEDED"
+    execution = checked.run("monitoring", {"models": ["trips"]})
+    assert (execution["status"], json.loads(execution["output"])["unsent"]) == ("SUCCEEDED", [])
     assert len(refused) == 4
     assert sent == refused[:1]
+
+
+def test_a_notice_that_cannot_be_sent_fails_the_execution_in_words_when_the_other_checks_are_done(
+    dropped: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    champion_without_files("planes")
+    sent = notices(monkeypatch)
+    refused = refuse(monkeypatch, "planes", times=99)
+    execution = dropped.run("monitoring", {"models": ["planes", "trips"]})
+    assert (execution["status"], execution["error"]) == ("FAILED", "NoticesUnsent")
+    assert execution["cause"].startswith("Notices of these models could not be sent: ")
+    assert '{"model":"planes","error":"SNS.InternalErrorException"}' in execution["cause"]
+    assert len(refused) == 5
+    # The retrain that the other model's check called for is ordered and told.
+    [text] = sent
+    assert text.startswith("roc_auc is ")
+    runs = boto3.client("stepfunctions").list_executions(stateMachineArn=dropped.machines["pipeline"])["executions"]
+    assert [run["name"] for run in runs] == [dropped.stores.registry.governor("trips")["order"]]
