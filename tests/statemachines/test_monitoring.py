@@ -174,3 +174,33 @@ def test_a_notice_that_cannot_be_sent_fails_the_execution_in_words_when_the_othe
     assert text.startswith("roc_auc is ")
     runs = boto3.client("stepfunctions").list_executions(stateMachineArn=dropped.machines["pipeline"])["executions"]
     assert [run["name"] for run in runs] == [dropped.stores.registry.governor("trips")["order"]]
+
+
+def test_a_failing_check_that_nobody_was_told_of_is_told_at_the_next_one(
+    checked: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = notices(monkeypatch)
+    refuse(monkeypatch, "trips", times=5)
+    checked.stores.models.put("models/trips/1/manifest.json", b"{}")
+    ended = [checked.run("monitoring", {"models": ["trips"]})["status"] for _ in range(3)]
+    assert ended == ["FAILED", "SUCCEEDED", "SUCCEEDED"]
+    assert len(sent) == 1
+
+
+def test_a_failure_that_another_execution_told_meanwhile_stays_known(
+    checked: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from moto.sns.exceptions import InternalError  # noqa: PLC0415
+    from moto.sns.models import SNSBackend  # noqa: PLC0415
+
+    client, key = boto3.client("dynamodb"), {"pk": {"S": "MODEL#trips"}, "sk": {"S": "FAILING"}}
+
+    def overtaken(*_: object, **__: object) -> str:
+        client.put_item(TableName="registry", Item={**key, "error": {"S": "KeyError"}, "at": {"S": "of another"}})
+        raise InternalError("try again")
+
+    monkeypatch.setattr(SNSBackend, "publish", overtaken)
+    retry_at_once(monkeypatch)
+    checked.stores.models.put("models/trips/1/manifest.json", b"{}")
+    assert checked.run("monitoring", {"models": ["trips"]})["status"] == "FAILED"
+    assert client.get_item(TableName="registry", Key=key)["Item"]["error"] == {"S": "KeyError"}
