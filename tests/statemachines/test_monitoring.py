@@ -6,6 +6,10 @@ from types import SimpleNamespace
 
 import boto3
 import pytest
+from moto.stepfunctions.parser.asl.component.common.timeouts.timeout import EvalTimeoutError
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sfn import (
+    StateTaskServiceSfn,
+)
 
 from tests.cloud import Cloud
 from tests.integration.test_monitoring import MONITORED, label, predict
@@ -105,6 +109,27 @@ def test_an_order_that_another_has_followed_is_left_alone(dropped: Cloud, monkey
     assert dropped.run("monitoring", {"models": ["trips"]})["status"] == "SUCCEEDED"
     assert registry.governor("trips")["order"] == "c-of-another"
     assert len(sent) == 1
+
+
+def test_a_start_whose_answer_is_lost_is_tried_again_and_starts_nothing_twice(
+    dropped: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent, tries = notices(monkeypatch), []
+    start = StateTaskServiceSfn._eval_service_task
+
+    def lost(self: StateTaskServiceSfn, **given: object) -> None:
+        tries.append(given)
+        start(self, **given)  # type: ignore[arg-type]
+        if len(tries) == 1:
+            raise EvalTimeoutError
+
+    monkeypatch.setattr(StateTaskServiceSfn, "_eval_service_task", lost)
+    retry_at_once(monkeypatch)
+    assert dropped.run("monitoring", {"models": ["trips"]})["status"] == "SUCCEEDED"
+    order = dropped.stores.registry.governor("trips")["order"]
+    runs = boto3.client("stepfunctions").list_executions(stateMachineArn=dropped.machines["pipeline"])["executions"]
+    assert (len(tries), [run["name"] for run in runs]) == (2, [order])
+    assert not any("could not be started" in text for text in sent)
 
 
 def test_a_check_that_fails_is_told_once_while_it_does(checked: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
