@@ -6,6 +6,9 @@ from types import SimpleNamespace
 
 import boto3
 import pytest
+from moto.sns.exceptions import InternalError
+from moto.sns.models import SNSBackend
+from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.common.timeouts.timeout import EvalTimeoutError
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sfn import (
     StateTaskServiceSfn,
@@ -35,8 +38,6 @@ def dropped(cloud: Cloud) -> Cloud:
 
 def notices(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Texts that the machine publishes."""
-    from moto.sns.models import SNSBackend  # noqa: PLC0415
-
     sent: list[str] = []
     publish = SNSBackend.publish
 
@@ -49,16 +50,11 @@ def notices(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def retry_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl  # noqa: PLC0415
-
     monkeypatch.setattr(retrier_decl, "time", SimpleNamespace(sleep=lambda _: None))
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, named: str, times: int) -> list[str]:
     """The texts of notices that SNS refuses: those that name this, the first `times` of them."""
-    from moto.sns.exceptions import InternalError  # noqa: PLC0415
-    from moto.sns.models import SNSBackend  # noqa: PLC0415
-
     refused: list[str] = []
     publish = SNSBackend.publish
 
@@ -215,9 +211,6 @@ def test_a_failing_check_that_nobody_was_told_of_is_told_at_the_next_one(
 def test_a_failure_that_another_execution_told_meanwhile_stays_known(
     checked: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from moto.sns.exceptions import InternalError  # noqa: PLC0415
-    from moto.sns.models import SNSBackend  # noqa: PLC0415
-
     client, key = boto3.client("dynamodb"), {"pk": {"S": "MODEL#trips"}, "sk": {"S": "FAILING"}}
 
     def overtaken(*_: object, **__: object) -> str:
