@@ -13,6 +13,7 @@ from tidemill import errors
 OF_AWS = {
     "DynamoDB.ConditionalCheckFailedException",
     "States.ALL",
+    "States.TaskFailed",
     "States.Timeout",
     "Lambda.AWSLambdaException",
     "Lambda.SdkClientException",

@@ -11,6 +11,8 @@ from tidemill import errors
 
 FILES = sorted((Path(__file__).parents[2] / "statemachines").glob("*.asl.json"))
 OF_AWS = ("States.", "Lambda.", "StepFunctions.", "DynamoDB.")
+PUBLISH = "arn:aws:states:::sns:publish"
+START = "arn:aws:states:::states:startExecution"
 
 
 def states(machine: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -47,6 +49,27 @@ def test_nothing_is_retried_whatever_it_was(machine: dict[str, Any]) -> None:
         if "States.ALL" in rule["ErrorEquals"]
     ]
     assert blind == []
+
+
+def test_every_notice_is_sent_again_whatever_sns_calls_its_error(machine: dict[str, Any]) -> None:
+    """AWS lists no names of the errors of SNS, and a name that is none is retried by nobody. Told twice is better than
+    never."""
+    for name, state in states(machine):
+        if state.get("Resource") == PUBLISH:
+            retried = {error for rule in state.get("Retry", []) for error in rule["ErrorEquals"]}
+            assert retried >= {"States.TaskFailed", "States.Timeout"}, name
+
+
+def test_a_notice_that_cannot_be_sent_ends_nothing_else(machine: dict[str, Any]) -> None:
+    for name, state in states(machine):
+        if state.get("Resource") == PUBLISH:
+            assert {"States.ALL"} in [set(rule["ErrorEquals"]) for rule in state.get("Catch", [])], name
+
+
+def test_a_start_that_is_tried_again_has_a_name_by_which_it_is_the_same(machine: dict[str, Any]) -> None:
+    for name, state in states(machine):
+        if state.get("Resource") == START:
+            assert state["Parameters"]["Name.$"] == "$.check", name
 
 
 def test_input_errors_are_never_retried(machine: dict[str, Any]) -> None:
