@@ -131,6 +131,7 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
         "refusals": refused.to_json(),
         "action": decision.action,
         "reason": decision.reason,
+        "finding": decision.finding,
         "governor": governor,
         "problems": [problem.to_json() for problem in problems],
         "performance": watched.performance.to_json(),
