@@ -90,7 +90,7 @@ def test_the_seconds_that_runs_recorded_are_a_budget(registry: Registry) -> None
     carry_out(registry, "c-1", NOW, "promoted", seconds=4_000)
     decision, why = ask(registry, "c-2", NOW + DAY, policy)
     assert decision.tell
-    assert "4,000 seconds of retrains in 30 days" in why
+    assert "the month's budget of seconds is used up, 4,000 of 4,000 in 30 days" in why
     assert ask(registry, "c-3", NOW + 31 * DAY, policy)[0].action == "retrain"
 
 
@@ -112,7 +112,9 @@ def test_resume_closes_the_breaker(registry: Registry) -> None:
         carry_out(registry, f"c-{hour}", NOW + hour * HOUR)
     later = NOW + 10 * DAY
     assert govern.standing("trips", POLICY, registry, later)["in_vain"] == 3
-    assert "resume" in ask(registry, "c-late", later)[1]
+    refused = ask(registry, "c-late", later)[1]
+    assert "`tidemill governor trips --resume --reason TEXT`" in refused
+    assert govern.standing("trips", POLICY, registry, later)["why"] == refused
     govern.resume("trips", "the data were mended", "ann", registry, later)
     assert govern.standing("trips", POLICY, registry, later)["allowed"]
     assert ask(registry, "c-later", later + HOUR)[0].action == "retrain"

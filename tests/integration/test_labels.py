@@ -97,12 +97,18 @@ def test_files_beyond_the_most_rows_of_all_are_told_and_not_read(
     assert sum("rows of all files together" in one for one in found["labels"]["problems"]) == 2
 
 
-def test_what_is_wrong_with_a_file_is_told_once_while_it_stays_so(serving: Cloud) -> None:
+def test_what_is_wrong_with_a_file_is_told_once_whatever_other_files_come_and_go(serving: Cloud) -> None:
     frame = trips(300, seed=7, start=50_000)
     predict(serving, frame)
     drop(serving, "a.csv", outcome(frame[:2]) + b"t9,perhaps\n")
     first = check(serving)
     assert "a.csv: a label must be one of no, yes, not 'perhaps'" in first["notice"]
+    assert check(serving, models=["trips"])["notice"] == ""
+    drop(serving, "b.csv", b"id,label\nt9,maybe\n")
+    second = check(serving, models=["trips"])["notice"]
+    assert "labels that cannot be used: b.csv: a label must be one of no, yes, not 'maybe'. Report" in second
+    captures = serving.stores.captures
+    captures.client.delete_object(Bucket=captures.bucket, Key="labels/trips/a.csv")
     assert check(serving, models=["trips"])["notice"] == ""
     html = serving.stores.captures.get(first["report"]).decode()
     assert "not &#x27;perhaps&#x27;" in html
@@ -120,8 +126,9 @@ def test_problems_of_many_files_fit_in_the_record_of_a_check(serving: Cloud) -> 
     (record,) = serving.stores.registry.checks("trips")
     assert len(json.dumps(record)) < 5_000
     assert check(serving, models=["trips"])["notice"] == ""
-    drop(serving, "another.csv", b"id,label\nt9,perhaps\n")
-    assert "; and 1,998 more" in check(serving, models=["trips"])["notice"]
+    drop(serving, "-another.csv", b"id,label\nt9,perhaps\n")
+    another = check(serving, models=["trips"])["notice"]
+    assert "labels that cannot be used: -another.csv: a label must be one of no, yes, not 'perhaps'. Report" in another
 
 
 def test_labels_that_fit_nothing_are_counted(serving: Cloud) -> None:

@@ -279,6 +279,8 @@ def test_a_drop_whose_labels_were_learned_from_in_vain_is_a_notice(serving: Clou
     again = check(serving, models=["trips"])
     assert again["action"] == "note"
     assert "there is nothing new to learn from" in again["notice"]
+    html = serving.stores.captures.get(again["report"]).decode()
+    assert "A retrain is called for, and there is nothing new to learn from." in html
     # Nor is there for an order that comes anyway.
     order = {"model": "trips", "check": "c-late", "reason": "drift"}
     serving.run("pipeline", order)

@@ -9,6 +9,7 @@ from tests.cloud import Cloud
 from tests.tables import SPEC, csv, trips
 from tidemill.aws import clients
 from tidemill.aws.registry import Registry
+from tidemill.contracts import Start
 from tidemill.errors import StoreUnavailable
 
 
@@ -34,12 +35,13 @@ def test_an_event_delivered_twice_is_one_run(cloud: Cloud) -> None:
     assert cloud.calls.count("prepare") == 1
 
 
-def test_the_same_file_uploaded_again_is_a_duplicate(cloud: Cloud) -> None:
+def test_the_same_file_uploaded_again_is_a_duplicate_and_no_news(cloud: Cloud, told: list[str]) -> None:
     cloud.spec("trips", SPEC)
     data = csv(trips(1_500))
     first, second = cloud.train("trips", "first.csv", data), cloud.train("trips", "again.csv", data)
     assert second["status"] == "duplicate"
     assert first["run"] in second["reasons"][0]
+    assert len(told) == 1
     assert cloud.calls.count("train") == 2  # two candidates, once
 
 
@@ -284,6 +286,18 @@ def test_a_run_that_is_not_better_tells_which_version_goes_on_serving(cloud: Clo
     assert run["status"] == "rejected"
     assert run["seconds"] == 0  # of a clock that stands still
     assert "Version 1 goes on serving." in told[-1]
+
+
+def test_a_retrain_that_a_check_ordered_and_that_is_a_duplicate_is_told(cloud: Cloud, told: list[str]) -> None:
+    cloud.spec("trips", SPEC.replace('"linear", "boosting"', '"linear"'))
+    cloud.train("trips", "first.csv", csv(trips(1_500)))
+    order = {"model": "trips", "check": "c-1", "reason": "drift"}
+    cloud.run("pipeline", order)
+    assert cloud.stores.registry.run("trips", Start.from_event(order).run)["status"] == "duplicate"
+    assert told[-1].startswith("Tidemill: trips: a retrain had nothing new to learn from\n")
+    assert "\nthere is nothing to learn from that version 1 has not learned from\n" in told[-1]
+    assert "\nNothing was trained, for it would be the same model again" in told[-1]
+    assert told[-1].endswith("What to do: send labels or upload newer data.")
 
 
 def test_a_run_whose_execution_was_stopped_is_recorded_as_failed(cloud: Cloud, told: list[str]) -> None:

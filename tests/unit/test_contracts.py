@@ -64,7 +64,8 @@ def test_an_execution_that_was_cut_off_is_a_run_that_failed() -> None:
     order = {"model": "trips", "check": "c-1", "reason": "drift"}
     event = {"detail": {"status": "ABORTED", "input": json.dumps(order)}}
     outcome = Outcome.from_event(event)
-    assert (outcome.run, outcome.status, outcome.cut_off) == (Start.from_event(order).run, "failed", True)
+    assert (outcome.run, outcome.status) == (Start.from_event(order).run, "failed")
+    assert (outcome.cut_off, outcome.ordered) == (True, True)
     assert outcome.reasons == ["the execution ended as ABORTED before the pipeline did"]
 
 
@@ -88,6 +89,15 @@ def test_an_upload_with_a_mistake_ends_as_invalid_with_every_reason_and_the_repo
     prepared = Prepared("invalid", report="report.html", reasons=["row 3 is bad", "row 5 too"]).to_event()
     outcome = Outcome.from_event({"model": "m", "run": "r", "prepared": prepared})
     assert outcome == Outcome("m", "r", "invalid", None, ["row 3 is bad", "row 5 too"], "report.html")
+
+
+def test_an_outcome_says_whether_its_run_was_ordered() -> None:
+    prepared = Prepared("duplicate", reasons=["nothing new"]).to_event()
+    uploaded = Claimed("m", "r", "claimed", upload=UPLOAD).to_event()
+    assert not Outcome.from_event({**uploaded, "prepared": prepared}).ordered
+    for order in (Order("c-1", "drift"), Order("order-1", "newer code", "ann")):
+        ordered = Claimed("m", "r", "claimed", order=order).to_event()
+        assert Outcome.from_event({**ordered, "prepared": prepared}).ordered
 
 
 def test_an_error_of_ours_ends_as_failed_and_keeps_the_version_that_was_judged() -> None:

@@ -43,20 +43,23 @@ def run(age: timedelta, status: str = "rejected", *, retrain: bool = True, secon
         ([run(49 * HOUR)], ""),
         ([run(25 * HOUR, "duplicate")], "48 hours must lie between"),
         ([run(25 * HOUR, "running")], "48 hours must lie between"),
-        ([run(i * 2 * DAY, "promoted") for i in (1, 2, 3, 4)], "4 retrains in 30 days are the month's budget"),
+        ([run(i * 2 * DAY, "promoted") for i in (1, 2, 3, 4)], "the month's budget of retrains is used up, 4 of 4"),
         ([run(i * 9 * DAY) for i in (1, 2, 3)], "the last 3 retrains brought nothing better"),
         ([run(DAY, "promoted", retrain=False), *[run(i * 9 * DAY) for i in (1, 2, 3)]], ""),
         ([run(40 * DAY), run(160 * DAY), run(280 * DAY)], ""),
         ([run(i * DAY) for i in (29, 35, 44)], "the last 3 retrains brought nothing better"),
         ([run(i * DAY) for i in (31, 35, 44)], ""),
         ([run(2 * DAY, "promoted", seconds=9_999)], ""),
-        ([run(2 * DAY, "promoted", seconds=6_000), run(5 * DAY, "promoted", seconds=4_000)], "budget of 10,000"),
+        (
+            [run(2 * DAY, "promoted", seconds=6_000), run(5 * DAY, "promoted", seconds=4_000)],
+            "budget of seconds is used up",
+        ),
         ([run(31 * DAY, "promoted", seconds=10_000)], ""),
         ([run(2 * DAY, "promoted", retrain=False, seconds=10_000)], ""),
     ],
 )
 def test_what_the_governor_permits(runs: list[PastRun], why: str) -> None:
-    refused = refusal(Governor(), runs, POLICY, NOW)
+    refused = refusal("trips", Governor(), runs, POLICY, NOW)
     assert (refused is None) == (not why)
     assert why in (refused.why if refused else "")
 
@@ -88,12 +91,12 @@ def test_the_labels_that_a_retrain_waits_for_double_with_each_that_was_rejected(
 def test_an_open_breaker_lets_one_try_through_a_month_until_somebody_resumes() -> None:
     """Time does not close it, nor one more that a person ordered, in vain."""
     opened = [run(i * DAY) for i in (400, 409, 418)]
-    assert refusal(Governor(), opened, POLICY, NOW) is None
+    assert refusal("trips", Governor(), opened, POLICY, NOW) is None
     for days in (3, 29):
-        refused = refusal(Governor(), [run(days * DAY), *opened], POLICY, NOW)
+        refused = refusal("trips", Governor(), [run(days * DAY), *opened], POLICY, NOW)
         assert refused
         assert refused.kind == "breaker"
-    assert refusal(Governor(forgiven=(NOW - DAY).isoformat()), [run(3 * DAY), *opened], POLICY, NOW) is None
+    assert refusal("trips", Governor(forgiven=(NOW - DAY).isoformat()), [run(3 * DAY), *opened], POLICY, NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -109,17 +112,99 @@ def test_a_wait_that_the_governor_itself_asks_for_breaks_no_row(policy: Retrain)
     assert sum("the last 3 retrains brought nothing better" in notice for notice in world.notices) == 1
 
 
-def test_a_pause_says_who_why_and_refuses() -> None:
-    refused = refusal(Governor(paused="by ann: a fair"), [], POLICY, NOW)
+RETRAIN = "`tidemill retrain trips --reason TEXT` starts one at once"
+RESUME = "`tidemill governor trips --resume --reason TEXT`"
+
+
+@pytest.mark.parametrize(
+    ("paused", "runs", "why"),
+    [
+        ("by ann: {a} fair", [], f"retrains are paused (by ann: {{a}} fair) until somebody says {RESUME}; {RETRAIN}"),
+        (
+            "",
+            [run(i * 9 * DAY) for i in (1, 2, 3)],
+            "the last 3 retrains brought nothing better, and the breaker opens at 3; a check may start the next one "
+            f"from 2030-02-21 00:00Z on, or once a run is promoted, or somebody says {RESUME}; {RETRAIN}",
+        ),
+        (
+            "",
+            [run(25 * HOUR)],
+            "the last retrain began 25 hours ago, and 48 hours must lie between; a check may start the next one from "
+            f"2030-01-31 23:00Z on; {RETRAIN}",
+        ),
+        (
+            "",  # two of them by hand
+            [run(i * 2 * DAY, "promoted") for i in (1, 2, 3, 4, 5, 6)],
+            "the month's budget of retrains is used up, 6 of 4 in 30 days; a check may start the next one from "
+            f"2030-02-22 00:00Z on; {RETRAIN}",
+        ),
+        (
+            "",
+            [run(2 * DAY, "promoted", seconds=6_000), run(5 * DAY, "promoted", seconds=4_000)],
+            "the month's budget of seconds is used up, 10,000 of 10,000 in 30 days; a check may start the next one "
+            f"from 2030-02-25 00:00Z on; {RETRAIN}",
+        ),
+        (
+            "",
+            [run(HOUR, "running")],
+            "a run of this model is under way: `tidemill runs trips` tells when it has ended",
+        ),
+    ],
+    ids=["paused", "breaker", "cooldown", "runs", "seconds", "under way"],
+)
+def test_a_refusal_says_until_when_and_what_a_person_may_do(paused: str, runs: list[PastRun], why: str) -> None:
+    refused = refusal("trips", Governor(paused=paused), runs, POLICY, NOW)
     assert refused
-    assert "by ann: a fair" in refused.why
+    assert refused.why == why
+
+
+def test_where_the_budget_is_nothing_a_person_may_retrain() -> None:
+    refused = refusal("trips", Governor(), [], replace(POLICY, per_month=0), NOW)
+    assert refused
+    assert refused.why.endswith(f"0 of 0 in 30 days; no check starts one; {RETRAIN}")
+
+
+def test_the_last_retrain_alone_may_open_a_breaker() -> None:
+    refused = refusal("trips", Governor(), [run(3 * DAY)], replace(POLICY, breaker=1), NOW)
+    assert refused
+    assert refused.why.startswith("the last retrain brought nothing better, and the breaker opens at 1;")
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    ages=st.lists(st.integers(3, 24 * 60), min_size=1, max_size=15, unique=True).map(sorted),
+    ends=st.lists(
+        st.tuples(st.sampled_from(["promoted", "rejected", "failed"]), st.sampled_from([60, 3_000, 9_000])),
+        min_size=15,
+        max_size=15,
+    ),
+    cooldown=st.sampled_from([timedelta(0), DAY, 40 * DAY]),
+)
+def test_a_refusal_passes_when_it_says(ages: list[int], ends: list[tuple[str, int]], cooldown: timedelta) -> None:
+    """Whatever else refuses by then; and no sooner."""
+    runs = [run(age * HOUR, status, seconds=took) for age, (status, took) in zip(ages, ends, strict=False)]
+    policy = replace(POLICY, cooldown=cooldown)
+    refused = refusal("trips", Governor(), runs, policy, NOW)
+    if refused:
+        free = datetime.fromisoformat(refused.why.split("the next one from ")[1].split(" on")[0])
+        assert refusal("trips", Governor(), runs, policy, free) is None
+        assert refusal("trips", Governor(), runs, policy, free - HOUR)
+
+
+def test_a_refusal_whose_words_change_is_told_once() -> None:
+    """An order by hand, in vain too, puts the next try off."""
+    opened = [run(i * 9 * DAY) for i in (1, 2, 3)]
+    first = rule("trips", Governor(), opened, "c-1", POLICY, NOW)
+    again = rule("trips", first.governor, [run(2 * DAY), *opened], "c-2", POLICY, NOW)
+    assert first.why != again.why
+    assert (first.tell, again.tell) == (True, False)
 
 
 def test_what_was_forgiven_neither_trips_the_breaker_nor_doubles_the_cooldown() -> None:
     runs = [run((25 + i) * HOUR) for i in range(3)]
     forgiven = Governor(forgiven=(NOW - HOUR).isoformat())
-    assert refusal(Governor(), runs, POLICY, NOW)
-    assert refusal(forgiven, runs, POLICY, NOW) is None
+    assert refusal("trips", Governor(), runs, POLICY, NOW)
+    assert refusal("trips", forgiven, runs, POLICY, NOW) is None
 
 
 def test_a_run_that_never_ended_took_as_long_as_a_run_can() -> None:
@@ -134,13 +219,13 @@ def test_a_run_took_what_its_candidates_trained_and_at_least_as_long_as_it_laste
 
 
 def test_a_check_that_is_repeated_keeps_its_permission_and_its_notice() -> None:
-    first = rule(Governor(), [], "c-1", POLICY, NOW)
-    assert rule(first.governor, [run(HOUR, "running")], "c-1", POLICY, NOW).allowed
+    first = rule("trips", Governor(), [], "c-1", POLICY, NOW)
+    assert rule("trips", first.governor, [run(HOUR, "running")], "c-1", POLICY, NOW).allowed
     tripped = [run(i * 9 * DAY) for i in (1, 2, 3)]
-    told = rule(Governor(), tripped, "c-2", POLICY, NOW)
+    told = rule("trips", Governor(), tripped, "c-2", POLICY, NOW)
     assert told.tell
-    assert rule(told.governor, tripped, "c-2", POLICY, NOW).tell
-    assert not rule(told.governor, tripped, "c-3", POLICY, NOW).tell
+    assert rule("trips", told.governor, tripped, "c-2", POLICY, NOW).tell
+    assert not rule("trips", told.governor, tripped, "c-3", POLICY, NOW).tell
 
 
 # Simulations
@@ -158,7 +243,7 @@ class World:
 
     def check(self, now: datetime, name: str = "") -> Ruling:
         self.runs = [self._as_of(one, now) for one in self.runs]
-        ruling = rule(self.governor, self.runs, name or now.isoformat(), self.policy, now)
+        ruling = rule("trips", self.governor, self.runs, name or now.isoformat(), self.policy, now)
         self.governor = ruling.governor
         self.rulings.append((now, ruling))
         if ruling.allowed:

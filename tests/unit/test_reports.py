@@ -211,7 +211,7 @@ def checked(action: str = "quiet", names: list[str] | None = None, **changes: An
     return {
         "model": "flights", "check": "c-0123456789ab", "version": 4,
         "window": {"start": "2013-07-04T00:00:00+00:00", "end": "2013-07-05T00:00:00+00:00"}, "predictions": 200,
-        "action": action, "reason": found.sentence, "governor": "",
+        "action": action, "reason": found.sentence, "finding": "", "governor": "",
         "problems": [problem.to_json() for problem in feed_problems(reference, seen)],
         "performance": performance.to_json(), "drift": found.to_json(),
         "refusals": refused(names or ["wind"]), "windows": [window("2013-07-04T00:00:00+00:00")],
@@ -490,6 +490,18 @@ def test_drift_report_begins_with_what_was_decided(action: str, says: str) -> No
 def test_retrain_that_the_governor_stopped_is_not_called_started() -> None:
     shown = read(drift.render(checked("note", governor="a run of this model is under way")))
     assert "A retrain is called for, and none was started." in shown
+
+
+@pytest.mark.parametrize(
+    ("finding", "says"),
+    [
+        ("nothing new", "A retrain is called for, and there is nothing new to learn from."),
+        ("too little new", "A retrain is called for, and there is too little new to learn from."),
+        ("harmless drift", "Something has changed; nothing needs to be done yet."),
+    ],
+)
+def test_retrain_that_has_too_little_to_learn_from_is_called_for_in_the_headline(finding: str, says: str) -> None:
+    assert f"Note {says}" in read(drift.render(checked("note", finding=finding)))
 
 
 def test_window_without_rows_says_that_nothing_is_known() -> None:

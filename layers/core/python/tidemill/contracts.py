@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 from tidemill.errors import InvalidSpec, InvalidUpload
@@ -250,7 +251,7 @@ class Judged:
 class Outcome:
     """How a run ended, in words; what Notify records and tells. `champion`: the version that stays, of a run whose own
     was not better; `seconds`: what the candidates trained, added up; `cut_off`: nobody but Step Functions knows that it
-    ended.
+    ended; `ordered`: by a check or a person, and not begun by an upload.
     """
 
     model: str
@@ -262,6 +263,7 @@ class Outcome:
     champion: int | None = None
     seconds: float = 0.0
     cut_off: bool = False
+    ordered: bool = False
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> "Outcome":
@@ -270,20 +272,21 @@ class Outcome:
         if "detail" in event:
             start = Start.from_event(json.loads(event["detail"]["input"]))
             reason = f"the execution ended as {event['detail']['status']} before the pipeline did"
-            return cls(start.model, start.run, "failed", reasons=[reason], cut_off=True)
+            ordered = start.order is not None
+            return cls(start.model, start.run, "failed", reasons=[reason], cut_off=True, ordered=ordered)
+        ended = partial(cls, event["model"], event["run"], ordered=bool(event.get("order")))
         prepared, judged = event.get("prepared", {}), event.get("judged", {})
-        model, run = event["model"], event["run"]
         report = judged.get("report") or prepared.get("report", "")
         seconds = sum(Candidate.from_event(entry).seconds for entry in event.get("candidates", ()))
         if "error" in event:
             reasons = [describe_error(event["error"])]
-            return cls(model, run, "failed", judged.get("version"), reasons, report, seconds=seconds)
+            return ended("failed", judged.get("version"), reasons, report, seconds=seconds)
         if prepared["status"] != "ready":
-            return cls(model, run, prepared["status"], None, prepared["reasons"], report)
+            return ended(prepared["status"], None, prepared["reasons"], report)
         version, reasons = judged["version"], judged["reasons"]
         if judged["promote"]:
-            return cls(model, run, "promoted", version, reasons, report, seconds=seconds)
-        return cls(model, run, "rejected", version, reasons, report, judged["champion"], seconds)
+            return ended("promoted", version, reasons, report, seconds=seconds)
+        return ended("rejected", version, reasons, report, judged["champion"], seconds)
 
     def to_event(self) -> dict[str, Any]:
         return asdict(self)

@@ -33,7 +33,7 @@ def govern(
         return decision, ""
     state = registry.governor(model)
     governor = Governor(**state)
-    ruling = rule(governor, past_runs(model, governor, registry.runs(model)), check, policy, now)
+    ruling = rule(model, governor, past_runs(model, governor, registry.runs(model)), check, policy, now)
     if ruling.governor != governor and not registry.move_governor(model, state, asdict(ruling.governor)):
         ruling = Ruling(False, governor, "another check decided at the same moment")
     if ruling.allowed:
@@ -89,7 +89,7 @@ def standing(model: str, policy: Retrain, registry: Registry, now: datetime) -> 
     """How a check that asks now would fare, and what it is reckoned from."""
     governor = Governor(**registry.governor(model))
     runs = past_runs(model, governor, registry.runs(model))
-    refused = refusal(governor, runs, policy, now)
+    refused = refusal(model, governor, runs, policy, now)
     started, seconds = used(runs, now)
     return {
         "allowed": refused is None,

@@ -15,7 +15,7 @@ from tidemill.errors import InvalidRequest, NotFound
 from tidemill.flows.captures import FARTHEST, Captures
 from tidemill.flows.govern import govern
 from tidemill.flows.labels import read_labels
-from tidemill.flows.performance import TOLD, Past, Version, Watched, look_back, marks, told_of, watch
+from tidemill.flows.performance import TOLD, Past, Version, Watched, look_back, marks, told_of, untold, watch
 from tidemill.flows.window import CapturedWindow, WindowReader
 from tidemill.reports.drift import render
 from tidemill.schema import Schema
@@ -124,6 +124,7 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
         "refusals": refused.to_json(),
         "action": decision.action,
         "reason": decision.reason,
+        "finding": decision.finding,
         "governor": governor,
         "problems": [problem.to_json() for problem in problems],
         "performance": watched.performance.to_json(),
@@ -317,13 +318,12 @@ def _record(
 
 
 def _unread_labels(watched: Watched, past: Sequence[Item]) -> list[str]:
-    """What is wrong with files of labels, for a notice: told once, while it stays the same."""
-    problems = watched.account["problems"]
-    told = told_of(problems)
-    if not problems or (past and past[0].get("label_digest") == told["label_digest"]):
+    """What is wrong with files of labels, for a notice: of each problem once, while it lasts."""
+    problems = untold(watched.account["problems"], past[0] if past else {})
+    if not problems:
         return []
     more = f"; and {len(problems) - TOLD:,} more" if len(problems) > TOLD else ""
-    return [f"labels that cannot be used: {'; '.join(told['label_problems'])}{more}"]
+    return [f"labels that cannot be used: {'; '.join(told_of(problems)['label_problems'])}{more}"]
 
 
 def _check_id(model: str, champion: Champion, start: datetime, end: datetime) -> str:

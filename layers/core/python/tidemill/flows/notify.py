@@ -8,14 +8,15 @@ from tidemill.contracts import Outcome
 _SUBJECTS = {
     "promoted": "version {version} now serves",
     "rejected": "version {version} was not better",
+    "duplicate": "a retrain had nothing new to learn from",
     "invalid": "an upload cannot be used",
     "failed": "a run failed",
 }
 
 
 def notify(outcome: Outcome, stores: Stores, now: datetime) -> Outcome:
-    """A duplicate is recorded and nobody is told: nothing happened. Of a run that was cut off after its outcome was
-    recorded, that outcome stays."""
+    """Of an upload that is a duplicate nobody is told: nothing happened. Who ordered a run waits for its end. Of a run
+    that was cut off after its outcome was recorded, that outcome stays."""
     facts = {
         "status": outcome.status,
         "reasons": list(outcome.reasons),
@@ -36,9 +37,12 @@ def notify(outcome: Outcome, stores: Stores, now: datetime) -> Outcome:
             why="; ".join(outcome.reasons),
             run=outcome.run,
         )
-    if outcome.status in _SUBJECTS:
+    if outcome.status != "duplicate" or outcome.ordered:
         subject = _SUBJECTS[outcome.status].format(version=outcome.version)
         lines = [f"Model {outcome.model}, run {outcome.run}: {outcome.status}.", *outcome.reasons]
+        if outcome.status == "duplicate":
+            lines.append("Nothing was trained, for it would be the same model again: the version that serves goes on.")
+            lines.append("What to do: send labels or upload newer data.")
         if outcome.champion:
             lines.append(f"Version {outcome.champion} goes on serving.")
         if outcome.report:

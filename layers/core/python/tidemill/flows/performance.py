@@ -42,8 +42,8 @@ _LONGEST_BACK = timedelta(days=365)
 """What they may be together: a window by count has what it takes of a seldom asked model."""
 MOST_MEASURED, MOST_SHOWN = 30, 30
 """Past windows that one check measures again; that its report shows of the newest, and again of those with labels."""
-TOLD, LONGEST = 3, 300
-"""Problems of labels that are told beside their number, and the characters of one."""
+TOLD, LONGEST, KNOWN = 3, 300, 100
+"""Problems of labels that are told beside their number, the characters of one, and how many the next check knows."""
 EARLY = timedelta(hours=1)
 """So long before its prediction a label may have come: by another clock, or of a row that was asked for again."""
 SOON = timedelta(days=7)
@@ -163,9 +163,17 @@ class Past:
 
 
 def told_of(problems: Sequence[str]) -> Document:
-    """Problems of labels, as a record of a check has room for them: the digest says whether they are still the same."""
-    digest = hashlib.sha256("\n".join(problems).encode()).hexdigest() if problems else ""
-    return {"label_problems": [one[:LONGEST] for one in problems[:TOLD]], "label_digest": digest}
+    """Problems of labels, as a record of a check has room for them: by its digest the next one knows each again."""
+    return {
+        "label_problems": [one[:LONGEST] for one in problems[:TOLD]],
+        "label_digests": [_digest(one) for one in problems[:KNOWN]],
+    }
+
+
+def untold(problems: Sequence[str], before: Item) -> list[str]:
+    """Those that the check `before` did not have; where it had more than it kept, of as many, of the newest files."""
+    known = before.get("label_digests", ())
+    return [one for one in (problems[:KNOWN] if len(known) == KNOWN else problems) if _digest(one) not in known]
 
 
 def look_back(
@@ -352,6 +360,10 @@ def _together(
     # The standard deviation of the windows' mean, each weighed by its rows.
     shared = between * float(np.linalg.norm(rows) / rows.sum())
     return Together(len(parts), min(starts), max(ends), version.measure(one, shared))
+
+
+def _digest(problem: str) -> str:
+    return hashlib.sha256(problem.encode()).hexdigest()[:8]
 
 
 def _with_unlabelled(joined: Joined, rows: int) -> Joined:

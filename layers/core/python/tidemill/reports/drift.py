@@ -33,6 +33,8 @@ _PARTS: Mapping[str, tuple[str, str]] = {
     "feature": ("Columns", "training rows"),
 }
 """Title, and what the window is compared with."""
+_WANTING = {"nothing new": "nothing", "too little new": "too little"}
+"""What there is to learn from, by the findings of a check that would else retrain."""
 _EFFECTS = {"ks": "K-S distance", "levels": "total variation", "missing": "change in missing"}
 
 
@@ -62,6 +64,8 @@ def _verdict(report: Mapping[str, Any]) -> Markup:
         tone, says = "calm", "There is too little data in this window to say anything."
     elif report.get("governor"):
         tone, says = "warn", "A retrain is called for, and none was started."
+    elif wanting := _WANTING.get(report.get("finding", "")):
+        tone, says = "warn", f"A retrain is called for, and there is {wanting} new to learn from."
     else:
         says = {
             "quiet": "Nothing in this window calls for action.",

@@ -208,7 +208,8 @@ class Governor:
 
 @dataclass(frozen=True)
 class Refusal:
-    """`news`: whether a person has to act, or nothing more will be started for long."""
+    """`why` says until when, and what a person may do. `news`: whether one has to, or nothing more will be started for
+    long."""
 
     kind: Literal["under_way", "paused", "breaker", "cooldown", "runs", "seconds"]
     why: str
@@ -232,12 +233,12 @@ class Ruling:
     tell: bool = False
 
 
-def rule(governor: Governor, runs: Sequence[PastRun], check: str, policy: Retrain, now: datetime) -> Ruling:
+def rule(model: str, governor: Governor, runs: Sequence[PastRun], check: str, policy: Retrain, now: datetime) -> Ruling:
     """May this check start a retrain? A check that is repeated gets the same answer; a refusal is told once, however
     many checks meet it."""
     if governor.order == check:
         return Ruling(True, governor)
-    refused = refusal(governor, runs, policy, now)
+    refused = refusal(model, governor, runs, policy, now)
     if refused is None:
         return Ruling(True, replace(governor, order=check, ordered=now.isoformat()))
     if not refused.news:
@@ -250,36 +251,51 @@ def rule(governor: Governor, runs: Sequence[PastRun], check: str, policy: Retrai
     return Ruling(False, heard, refused.why, tell=not again)
 
 
-def refusal(governor: Governor, runs: Sequence[PastRun], policy: Retrain, now: datetime) -> Refusal | None:
+def refusal(model: str, governor: Governor, runs: Sequence[PastRun], policy: Retrain, now: datetime) -> Refusal | None:
     """One at a time, not while paused, breaker, cooldown doubled for each retrain in a row that was in vain, and the
     month's budget: a retrain starts while less than that was used. An open breaker lets one try through a month, since
     the world may have changed where nobody was looking."""
     if any(run.under_way(now) for run in runs):
-        return Refusal("under_way", "a run of this model is under way")
+        ended = f"`tidemill runs {model}` tells when it has ended"
+        return Refusal("under_way", f"a run of this model is under way: {ended}")
+    by_hand = f"`tidemill retrain {model} --reason TEXT` starts one at once"
+    resume = f"`tidemill governor {model} --resume --reason TEXT`"
     if governor.paused:
-        return Refusal("paused", f"retrains are paused ({governor.paused})")
+        return Refusal("paused", f"retrains are paused ({governor.paused}) until somebody says {resume}; {by_hand}")
     in_a_row = in_vain_in_a_row(governor, runs, policy, now)
     retrains = [run for run in runs if run.retrain]
+    held = _held(retrains, in_a_row, policy, now)
+    if held is None:
+        return None
+    free = _passes(retrains, in_a_row, policy, now)
+    until = f"a check may start the next one from {free:%Y-%m-%d %H:%M}Z on" if free else "no check starts one"
+    sooner = f", or once a run is promoted, or somebody says {resume}" if free and held.opened else ""
+    return replace(held, why=f"{held.why}; {until}{sooner}; {by_hand}")
+
+
+def _held(retrains: Sequence[PastRun], in_a_row: int, policy: Retrain, now: datetime) -> Refusal | None:
+    """By what passes by itself."""
     if in_a_row >= policy.breaker and now - retrains[0].started < MONTH:
-        return Refusal(
-            "breaker",
-            f"the last {in_a_row} retrains brought nothing better: one more is tried a month after the last, or once a "
-            "run is promoted, or somebody says `tidemill governor MODEL --resume`",
-        )
+        last = "the last retrain" if in_a_row == 1 else f"the last {in_a_row} retrains"
+        return Refusal("breaker", f"{last} brought nothing better, and the breaker opens at {policy.breaker}")
     wait = _wait(in_a_row, policy)
     if retrains and (passed := now - retrains[0].started) < wait:
         return Refusal("cooldown", f"the last retrain began {_ago(passed)} ago, and {_ago(wait)} must lie between")
-    return _beyond_budget(*used(runs, now), policy)
+    return _beyond_budget(*used(retrains, now), policy)
+
+
+def _passes(retrains: Sequence[PastRun], in_a_row: int, policy: Retrain, now: datetime) -> datetime | None:
+    """When all that holds a retrain back has passed, if none begins before; None where a budget is nothing."""
+    ends = [run.started + _wait(in_a_row, policy) for run in retrains[:1]] + [run.started + MONTH for run in retrains]
+    return next((end for end in sorted(ends) if end > now and not _held(retrains, in_a_row, policy, end)), None)
 
 
 def _beyond_budget(started: int, spent: float, policy: Retrain) -> Refusal | None:
     if started >= policy.per_month:
-        return Refusal("runs", f"{started} retrains in 30 days are the month's budget")
+        return Refusal("runs", f"the month's budget of retrains is used up, {started} of {policy.per_month} in 30 days")
     if spent >= policy.seconds_per_month:
-        return Refusal(
-            "seconds",
-            f"{spent:,.0f} seconds of retrains in 30 days are the month's budget of {policy.seconds_per_month:,}",
-        )
+        of = f"{spent:,.0f} of {policy.seconds_per_month:,}"
+        return Refusal("seconds", f"the month's budget of seconds is used up, {of} in 30 days")
     return None
 
 
