@@ -197,6 +197,9 @@ class TidemillStack(Stack):
     def _grant_watching(self, function: Mapping[str, Function]) -> None:
         models, captures, registry = self.storage.models, self.storage.captures, self.storage.registry
 
+        for watcher in ("list_models", "monitor"):
+            grants.read(self.storage.data, function[watcher], "specs/")
+            grants.learn_of_absence(self.storage.data, function[watcher])
         grants.call(registry, function["list_models"], "GetItem", "Query")
 
         grants.read(models, function["monitor"], "models/")

@@ -68,7 +68,7 @@ STAGES = (
         # MB: a file of 4 GB, and as much of predictions and of problems.
         disk=10_240,
     ),
-    Stage(name="list_models", environment=("REGISTRY_TABLE",), timeout=30, memory=256),
+    Stage(name="list_models", environment=("DATA_BUCKET", "REGISTRY_TABLE"), timeout=30, memory=256),
     Stage(
         name="monitor",
         layers=("data",),

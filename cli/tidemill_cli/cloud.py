@@ -19,6 +19,7 @@ from tidemill.aws.paths import spec_key, version_prefix
 from tidemill.aws.registry import Champion, Registry
 from tidemill.contracts import UPLOADS, Upload
 from tidemill.errors import NotFound
+from tidemill.flows.specs import watched_by
 from tidemill.names import model_name
 from tidemill.spec import ModelSpec, parse_spec
 from tidemill_cli.local.cloud import Deployment, LocalCloud
@@ -96,10 +97,10 @@ class Target:
             raise NotFound(f"model {model!r} has no champion to check yet")
         return champion
 
-    def champion_spec(self, model: str) -> ModelSpec:
-        """The one that the champion was trained under, by which it is monitored; raises `NotFound` without one."""
+    def watched_by(self, model: str) -> ModelSpec:
+        """The spec by which the champion is checked and retrained; raises `NotFound` without one."""
         key = f"{version_prefix(model, self.champion(model).version)}manifest.json"
-        return parse_spec(self.holding(key).get_json(key)["spec"])
+        return watched_by(model, parse_spec(self.holding(key).get_json(key)["spec"]), self.data)[0]
 
     def known(self, model: str) -> str:
         """The name itself; raises `NotFound` where neither a run nor a spec has it."""

@@ -259,7 +259,7 @@ def batch(
     ] = None,
     timeout: Timeout = 3600,
 ) -> Result:
-    """Predict all rows of a file of any size, by one version."""
+    """Predict all rows of a file of up to 4 GB, by one version."""
     from tidemill_cli.commands.batch import batch as work
     from tidemill_cli.runs import Waiting
 

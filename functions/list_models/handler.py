@@ -16,4 +16,4 @@ def stores() -> Stores:
 
 @instrumented
 def handler(event: Event, _context: Any) -> dict[str, Any]:
-    return list_models(event, stores().registry, now())
+    return list_models(event, stores(), now())

@@ -99,8 +99,15 @@ MAY: dict[str, set[str]] = {
         "dynamodb:GetItem RegistryTable",
         "sns:Publish NoticeTopicArn",
     },
-    "list_models": {"dynamodb:GetItem RegistryTable", "dynamodb:Query RegistryTable"},
+    "list_models": {
+        "s3:GetObject DataBucket/specs/*",
+        "s3:ListBucket DataBucket",
+        "dynamodb:GetItem RegistryTable",
+        "dynamodb:Query RegistryTable",
+    },
     "monitor": {
+        "s3:GetObject DataBucket/specs/*",
+        "s3:ListBucket DataBucket",
         "s3:GetObject ModelBucket/models/*",
         "s3:PutObject CaptureBucket/drift/*",
         "dynamodb:GetItem RegistryTable",

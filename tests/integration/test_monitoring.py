@@ -318,19 +318,39 @@ def test_after_a_retrain_in_vain_the_next_one_waits_for_as_many_new_labels_as_ju
 def test_a_model_is_checked_when_its_time_has_come_or_when_it_is_named(serving: Cloud) -> None:
     check(serving)
     registry, now = serving.stores.registry, datetime.now(UTC)
-    assert list_models({}, registry, now)["requests"] == []
-    assert list_models({"models": ["trips"]}, registry, now)["requests"] == [{"model": "trips", "at": now.isoformat()}]
+    assert list_models({}, serving.stores, now)["requests"] == []
+    assert list_models({"models": ["trips"]}, serving.stores, now)["requests"] == [
+        {"model": "trips", "at": now.isoformat()}
+    ]
     later = now + timedelta(hours=1)
-    assert list_models({}, registry, later)["requests"] == [{"model": "trips", "at": later.isoformat()}]
-    version = registry.version("trips", 1)
-    registry.put_version("trips", **{**plain(version), "check_every": 7_200.0})
-    assert list_models({}, registry, later)["requests"] == []
+    due = [{"model": "trips", "at": later.isoformat()}]
+    assert list_models({}, serving.stores, later)["requests"] == due
+    serving.spec("trips", MONITORED + '\n[monitor]\nevery = "2 hours"\n')
+    assert list_models({}, serving.stores, later)["requests"] == []
+    serving.spec("trips", "target =")
+    assert list_models({}, serving.stores, later)["requests"] == due
+    registry.put_version("trips", **{**plain(registry.version("trips", 1)), "check_every": 7_200.0})
+    assert list_models({}, serving.stores, later)["requests"] == []
 
 
-def test_a_window_that_lies_in_the_future_does_not_put_off_the_next_check(serving: Cloud) -> None:
-    check(serving, window={"start": "2500-01-01T00:00:00Z", "end": "2500-01-02T00:00:00Z"})
-    now = datetime.now(UTC)
-    assert len(list_models({}, serving.stores.registry, now)["requests"]) == 1
+def test_a_changed_spec_holds_for_the_next_check(serving: Cloud) -> None:
+    frame = trips(400, seed=8, start=50_000, flipped=True)
+    predict(serving, frame)
+    label(serving, frame)
+    serving.spec("trips", MONITORED + "\n[monitor]\nmin_rows = 500\n")
+    assert check(serving, models=["trips"])["verdict"] == "insufficient_data"
+    serving.spec("trips", MONITORED + "\n[retrain]\nper_month = 0\n")
+    checked = check(serving, models=["trips"])
+    assert (checked["action"], "the month's budget" in checked["reason"]) == ("note", True)
+
+
+@pytest.mark.parametrize(("spec", "why"), [(b"target =", "the spec is not valid TOML"), (b"\xff", "is not UTF-8 text")])
+def test_a_spec_that_cannot_be_read_leaves_the_champion_s_in_force(serving: Cloud, spec: bytes, why: str) -> None:
+    serving.stores.data.put("specs/trips.toml", spec)
+    checked = check(serving)
+    assert checked["verdict"] == "insufficient_data"
+    assert "by the spec that the champion was trained under, since " in checked["reason"]
+    assert why in checked["reason"]
 
 
 def test_a_past_window_is_checked_as_of_its_own_rows(serving: Cloud) -> None:
@@ -366,7 +386,7 @@ def test_a_window_by_hand_is_reported_and_counts_for_no_other_check(serving: Clo
     assert report["window"]["end"] <= datetime.now(UTC).isoformat()
     assert serving.stores.registry.checks("trips") == []
     # Nor is the schedule's next one put off.
-    assert len(list_models({}, serving.stores.registry, datetime.now(UTC))["requests"]) == 1
+    assert len(list_models({}, serving.stores, datetime.now(UTC))["requests"]) == 1
 
 
 def test_a_model_without_champion_is_not_checked(cloud: Cloud) -> None:

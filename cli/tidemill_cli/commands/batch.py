@@ -1,4 +1,4 @@
-"""`tidemill batch`: a file of rows of any size, answered where it is stored."""
+"""`tidemill batch`: a file of rows, answered where it is stored."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -25,6 +25,11 @@ from tidemill_cli.console import Result, Table
 from tidemill_cli.rows import existing_file, read_file
 from tidemill_cli.session import Session
 
+_HOLDS = (
+    "holds from the next check, upload or retrain on, and [capture] from the next promoted version on; what the first "
+    "upload fixed stays"
+)
+
 
 @dataclass(frozen=True)
 class _Seen:
@@ -93,7 +98,7 @@ def put_spec(session: Session, model: str, file: Path) -> Result:
         "digest": spec.digest(),
         "warnings": warnings,
     }
-    said = "holds from the next upload or retrain on" if changed else "is what it was: nothing has changed"
+    said = _HOLDS if changed else "is what it was: nothing has changed"
     return Result(document, [f"the spec of {model} {said}", *(f"warning: {one}" for one in warnings)])
 
 

@@ -46,7 +46,7 @@ def backfill(session: Session, model: str, most: int, waiting: Waiting) -> Resul
     """What an outage left out of the last `most` windows, since the champion serves: of no other do predictions count.
     One after the other, since whether drift persists is asked of the checks before."""
     target, now = session.target, datetime.now(UTC)
-    since, monitor = datetime.fromisoformat(target.champion(model).since), target.champion_spec(model).monitor
+    since, monitor = datetime.fromisoformat(target.champion(model).since), target.watched_by(model).monitor
     length = _length(monitor, target, model, since)
     begin = max(since, now - min(most, (now - since) // length + 1) * length)
     items = target.registry.checks(model, since=begin.isoformat())

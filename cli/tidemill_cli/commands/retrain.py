@@ -31,7 +31,7 @@ def retrain(session: Session, model: str, reason: str, *, waiting: Waiting | Non
 
 def governor(session: Session, model: str, *, pause: bool, resume: bool, reason: str) -> Result:
     target, now = session.target, datetime.now(UTC)
-    policy = target.champion_spec(model).retrain
+    policy = target.watched_by(model).retrain
     if pause:
         govern.pause(model, reason, target.who(), target.registry, now)
     elif resume:

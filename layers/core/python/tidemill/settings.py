@@ -15,7 +15,7 @@ NEEDS: Mapping[str, frozenset[str]] = {
     "infer": frozenset({"MODEL_BUCKET", "CAPTURE_BUCKET", "REGISTRY_TABLE", "CAPTURE", "AUTHORIZATION"}),
     "capture": frozenset({"CAPTURE_BUCKET"}),
     "batch": frozenset({"DATA_BUCKET", "MODEL_BUCKET", "REGISTRY_TABLE", "NOTICE_TOPIC"}),
-    "list_models": frozenset({"REGISTRY_TABLE"}),
+    "list_models": frozenset({"DATA_BUCKET", "REGISTRY_TABLE"}),
     "monitor": frozenset({"DATA_BUCKET", "MODEL_BUCKET", "CAPTURE_BUCKET", "REGISTRY_TABLE"}),
 }
 """What each function reads from its environment; the template's environment is tested against it."""

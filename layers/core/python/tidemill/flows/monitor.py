@@ -16,6 +16,7 @@ from tidemill.flows.captures import FARTHEST, Captures
 from tidemill.flows.govern import govern
 from tidemill.flows.labels import read_labels
 from tidemill.flows.performance import TOLD, Past, Version, Watched, look_back, marks, told_of, untold, watch
+from tidemill.flows.specs import watched_by
 from tidemill.flows.window import CapturedWindow, WindowReader
 from tidemill.reports.drift import render
 from tidemill.schema import Schema
@@ -109,8 +110,8 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
     silent = _silence(window, newest, past, refused.rows, now)
     # Too few rows to say anything are no riddle where others were refused.
     silent = silent or ("" if enough or unheard else refused.sentence(window.rows))
-    if silent:
-        decision = replace(decision, reason=f"{silent}; {decision.reason}")
+    reasons = [silent, decision.reason, stored.instead]
+    decision = replace(decision, reason="; ".join(reason for reason in reasons if reason))
     decision, governor = govern(request.model, check, decision, spec.retrain, stores.registry, now)
 
     shown = watched.shown
@@ -143,10 +144,12 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
 
 @dataclass(frozen=True)
 class _Stored:
-    """What is stored of a version: by which spec it was trained, what it was promised to be worth, what its rows were
-    like, and the `table` that estimates without labels are made from."""
+    """What is stored of a version: the spec by which it is watched, and `instead` why that is not the present one; what
+    it was promised to be worth, what its rows were like, and the `table` that estimates without labels are made from.
+    """
 
     spec: ModelSpec
+    instead: str
     schema: Schema
     evaluation: Document
     reference: Reference
@@ -156,7 +159,7 @@ class _Stored:
 def _stored(model: str, champion: Champion, stores: Stores) -> _Stored:
     prefix = version_prefix(model, champion.version)
     manifest = stores.models.get_json(f"{prefix}manifest.json")
-    spec = parse_spec(manifest["spec"])
+    spec, instead = watched_by(model, parse_spec(manifest["spec"]), stores.data)
 
     def made(name: str) -> Document | None:
         """What a version of before there was such a file lacks; monitor may not ask whether it is there."""
@@ -166,6 +169,7 @@ def _stored(model: str, champion: Champion, stores: Stores) -> _Stored:
     features = stores.models.get_json(f"{prefix}profile.json")
     return _Stored(
         spec,
+        instead,
         Schema.from_json(manifest["schema"]),
         stores.models.get_json(f"{prefix}evaluation.json"),
         Reference.from_json(features, made("reference.json")).without(spec.capture.drop),

@@ -12,18 +12,19 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from tidemill.aws import datasets
-from tidemill.aws.paths import partition_prefix, schema_key, spec_key
+from tidemill.aws.paths import partition_prefix, schema_key
 from tidemill.aws.registry import Item, content_of, window_of
 from tidemill.aws.stores import Stores
 from tidemill.contracts import Claimed, Prepared, Upload
 from tidemill.encoding import read_value, write_text
-from tidemill.errors import InvalidInput, InvalidSpec, InvalidUpload, NotFound, StoreUnavailable
+from tidemill.errors import InvalidInput, InvalidUpload, StoreUnavailable
 from tidemill.flows.captures import FARTHEST, Captures
 from tidemill.flows.labels import read_labels
+from tidemill.flows.specs import read_spec
 from tidemill.profile import Profile, merge
 from tidemill.reports.prepare import render
 from tidemill.schema import Column, Schema
-from tidemill.spec import ModelSpec, parse_spec
+from tidemill.spec import ModelSpec
 from tidemill.stages.assemble import assemble
 from tidemill.stages.captured import Record
 from tidemill.stages.dataset import Dataset, Part
@@ -61,7 +62,7 @@ def prepare(claimed: Claimed, stores: Stores, now: datetime) -> Prepared:
 
 def _prepare(claimed: Claimed, stores: Stores, now: datetime, folder: Path) -> Prepared:
     try:
-        text, spec = read_spec(stores, claimed.model)
+        text, spec = read_spec(claimed.model, stores.data)
         if claimed.upload:
             source = _uploaded(claimed.upload, spec, stores, folder)
         elif (labelled := _labelled(claimed, spec, stores, now, folder)) is None:
@@ -75,18 +76,6 @@ def _prepare(claimed: Claimed, stores: Stores, now: datetime, folder: Path) -> P
         reason = f"{source.name} has the content that run {owner} was started with, under the same spec"
         return Prepared("duplicate", reasons=[reason])
     return _join(claimed, source, text, spec, stores, now, folder)
-
-
-def read_spec(stores: Stores, model: str) -> tuple[str, ModelSpec]:
-    """The spec's text and the spec; raises `InvalidUpload` with the command that writes one."""
-    try:
-        text = stores.data.get(spec_key(model)).decode()
-    except UnicodeDecodeError as error:
-        raise InvalidSpec(f"the spec of {model!r} is not UTF-8 text: {error.reason} at byte {error.start}") from None
-    except NotFound:
-        remedy = f"write one with `tidemill init {model} FILE --target COLUMN`, then upload again"
-        raise InvalidUpload(f"model {model!r} has no spec: {remedy}") from None
-    return text, parse_spec(text)
 
 
 def _uploaded(upload: Upload, spec: ModelSpec, stores: Stores, folder: Path) -> _Source:
