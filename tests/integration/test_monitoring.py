@@ -311,6 +311,10 @@ def test_after_a_retrain_in_vain_the_next_one_waits_for_as_many_new_labels_as_ju
     registry.finish_run("trips", "r-before", begun, status="rejected", version=7)
     predict(serving, trips(50, seed=9, start=70_000))
     assert f"the next one waits for {2 * first:,}," in check(serving, models=["trips"])["reason"]
+    # Of 1,250 new rows, 1,000 are learned from and 250 judge, however many there were before.
+    (judged,) = [one for one in registry.judgements("trips") if one["rows"] == first]
+    registry.put_judgement("trips", **{**plain(judged), "rows": 200_000})
+    assert "the next one waits for 2,500," in check(serving, models=["trips"])["reason"]
     resume("trips", "tried enough", "anna", serving.stores.registry, datetime.now(UTC))
     assert "no retrain was started: the last retrain began" in check(serving, models=["trips"])["reason"]
 

@@ -27,6 +27,7 @@ from tidemill.stages.feed import feed_problems, known, looks, silence, trusting
 from tidemill.stages.labels import join
 from tidemill.stages.measures import measures
 from tidemill.stages.news import QUIET, news
+from tidemill.stages.recency import alone
 from tidemill.stages.reference import Reference
 from tidemill.stages.refusals import refusals, refused_feed
 from tidemill.stages.retrain import (
@@ -102,7 +103,7 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
         new_uploads=unlearned(stores.registry.partitions(request.model), runs),
         weight=1.0 if drift.importance is None else drift.importance,
         unproven=importance_of(surprising, importance) if surprising else 0.0,
-        in_vain=_labels_waited_for(request.model, runs, stores.registry, now),
+        in_vain=_labels_waited_for(request.model, spec, runs, stores.registry, now),
         labels_come=watched.labels_come,
     )
     windows = [(_time(item["start"]), end_of(item), evidence(item)) for item in past]
@@ -258,13 +259,17 @@ def _new_labels(
     return max(labelled + earlier, min(watched.late, len(new)))
 
 
-def _labels_waited_for(model: str, runs: Sequence[Item], registry: Registry, now: datetime) -> int:
+def _labels_waited_for(model: str, spec: ModelSpec, runs: Sequence[Item], registry: Registry, now: datetime) -> int:
     """How many labels the next retrain waits for, by those that were rejected; 0 where it need not wait."""
     rejected = rejected_in_a_row(Governor(**registry.governor(model)), [past_run(run) for run in runs], now)
     if not rejected or not rejected[0].version:
         return 0
     judgement = registry.judgement(model, rejected[0].version)
-    return backed_off(int(judgement["rows"]), len(rejected)) if judgement else 0
+    if judgement is None:
+        return 0
+    # Without a time column all that was ever held out may have judged; of so many new rows, only they do.
+    most = alone(spec.holdout) if spec.time is None else int(judgement["rows"])
+    return backed_off(min(int(judgement["rows"]), most), len(rejected))
 
 
 def _record(

@@ -5,6 +5,7 @@ Where the world has changed, old rows mislead, and what is measured on them says
 span whether its rows alone teach more (`history`); the gate judges on the newest rows that are enough to judge on.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -28,6 +29,11 @@ Mask = npt.NDArray[np.bool_]
 def enough(rows: Sequence[int]) -> bool:
     """To judge a model by. `rows`: of each of two classes, or of all together."""
     return sum(rows) >= ENOUGH_HELD_OUT and (len(rows) == 1 or min(rows) >= FEWEST_RARE)
+
+
+def alone(holdout: float) -> int:
+    """New rows that make a span of their own: enough to learn from, and of their share that is held out to judge by."""
+    return math.ceil(max(FEWEST / (1 - holdout), ENOUGH_HELD_OUT / holdout))
 
 
 def counted(truth: npt.NDArray[np.float64], *, binary: bool) -> list[int]:
