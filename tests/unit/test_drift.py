@@ -520,29 +520,38 @@ def test_what_was_fine_before_is_no_broken_feed_but_what_was_refused_stays_one()
         FeedProblem("gust", "refused", "60 rows refused"),
     )
     absent = FeedProblem("gust", "absent", "gust is absent")
-    found = known([gone, absent, other, refused], {"missing gust"})
+    found = known([gone, absent, other, refused], {"missing gust": 1.0})
     assert [problem.broken for problem in found] == [False, True, True, True]
 
 
-def test_what_looked_broken_is_harmless_until_labels_show_that_it_harms() -> None:
-    def check(performance: str, *looked: str) -> dict[str, Any]:
-        return {"performance": performance, "looks": list(looked)}
+def test_what_is_half_as_much_again_as_what_did_no_harm_is_harmless_and_no_more() -> None:
+    problems = [FeedProblem("gust", "missing", "gust is missing", extent) for extent in (0.3, 0.6, 0.61)]
+    assert [problem.broken for problem in known(problems, {"missing gust": 0.4})] == [False, False, True]
 
-    fine = check("fine", "missing gust", "scale rain")
-    assert shown_harmless([fine]) == {"missing gust", "scale rain"}
-    assert shown_harmless([check("dropped", "missing gust"), fine]) == {"scale rain"}
-    assert shown_harmless([fine, check("dropped", "missing gust")]) == {"missing gust", "scale rain"}
-    assert shown_harmless([check("insufficient_labels", "missing gust"), {"performance": "fine"}]) == set()
+
+def test_what_looked_broken_is_harmless_by_the_windows_that_labels_showed_fine() -> None:
+    def check(performance: str, together: str, **looked: float) -> dict[str, Any]:
+        return {"performance": performance, "together": together, "looks": looked}
+
+    checks = [
+        check("dropped", "fine", gust=0.9, rain=0.3),
+        check("fine", "fine", gust=0.4),
+        check("fine", "dropped", gust=0.8),
+        check("insufficient_labels", "fine", gust=0.9),
+        check("fine", "fine", gust=0.5),
+        {"performance": "fine"},
+    ]
+    assert shown_harmless(checks) == {"gust": 0.5}
 
 
 def test_a_constant_column_is_no_look_of_a_broken_feed() -> None:
     problems = [FeedProblem("weekday", kind, "") for kind in ("constant", "refused", "missing")]
-    assert looks(problems) == ["missing weekday"]
+    assert looks(problems) == {"missing weekday": 1.0}
 
 
 def test_the_scale_of_a_trusted_column_may_jump_and_nothing_else_of_it() -> None:
     problems = [FeedProblem("price", kind, f"price {kind}") for kind in ("scale", "unit", "missing")]
     found = trusting(problems, ["price"])
     assert [problem.broken for problem in found] == [False, False, True]
-    assert looks(found) == ["missing price"]
+    assert looks(found) == {"missing price": 1.0}
     assert found[0].sentence == "price scale, which quality.trusted in the spec allows"

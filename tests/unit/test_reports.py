@@ -487,6 +487,12 @@ def test_drift_report_begins_with_what_was_decided(action: str, says: str) -> No
     assert says in read(drift.render(checked(action)))
 
 
+def test_what_somebody_looked_at_is_not_said_to_be_kept_from_learning() -> None:
+    says = "Repair the feed: nothing is learned from this window."
+    assert says in read(drift.render(checked("quarantine")))
+    assert says not in read(drift.render(checked("quarantine", by_hand=True)))
+
+
 def test_retrain_that_the_governor_stopped_is_not_called_started() -> None:
     shown = read(drift.render(checked("note", governor="a run of this model is under way")))
     assert "A retrain is called for, and none was started." in shown

@@ -6,7 +6,7 @@ from typing import Any
 
 from tidemill.aws.registry import Champion, Registry, end_of
 from tidemill.aws.stores import Stores
-from tidemill.errors import InvalidInput
+from tidemill.errors import TidemillError
 from tidemill.flows.specs import read_spec
 from tidemill.spec import Monitor
 from tidemill.stages.schedule import due
@@ -30,7 +30,7 @@ def _every(model: str, champion: Champion, stores: Stores) -> timedelta:
     """By the present spec; by that of the champion where there is none, or none that can be read."""
     try:
         return read_spec(model, stores.data)[1].monitor.every
-    except InvalidInput:
+    except TidemillError:
         version = stores.registry.version(model, champion.version)
         return timedelta(seconds=version.get("check_every", Monitor().every.total_seconds()))
 

@@ -15,7 +15,7 @@ from tidemill.errors import InvalidRequest, NotFound
 from tidemill.flows.captures import FARTHEST, Captures
 from tidemill.flows.govern import govern
 from tidemill.flows.labels import read_labels
-from tidemill.flows.performance import TOLD, Past, Version, Watched, look_back, marks, told_of, untold, watch
+from tidemill.flows.performance import Past, Version, Watched, look_back, marks, untold, watch
 from tidemill.flows.specs import watched_by
 from tidemill.flows.window import CapturedWindow, WindowReader
 from tidemill.reports.drift import render
@@ -45,6 +45,8 @@ from tidemill.stages.retrain import (
 )
 
 Document = dict[str, Any]
+_TOLD, _LONGEST = 3, 300
+"""Problems of labels that are told beside their number, and the characters of one."""
 _NEXT = {
     "quarantine": (
         "What to do: repair the feed, or upload data of the new form if it is meant to stay so. "
@@ -71,7 +73,8 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
     (start, end), newest = _window(request.window, spec, champion, reader, now)
     usual = spec.monitor.window if isinstance(spec.monitor.window, timedelta) else end - start
     version = Version(request.model, champion.version, schema, spec, stored.evaluation, stored.table, usual)
-    before = look_back(version, (start, end), reader, stores, now)
+    check = _check_id(request, champion, start, end)
+    before = look_back(version, check, (start, end), reader, stores, now)
     window = reader.read(start, end, stored.reference, before.found.labels.by_id)
     refused = refusals(captures.read("refusals", request.model, start, end), champion.version, schema)
     policy = DriftPolicy(min_rows=spec.monitor.min_rows, false_alarms=spec.monitor.false_alarms)
@@ -81,12 +84,9 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
     found = feed_problems(stored.reference.features, window.features) if enough else []
     suspected = [*([unheard] if unheard else []), *trusting(found, spec.quality.trusted)]
     problems = known(suspected, before.harmless)
-    check = _check_id(request.model, champion, start, end)
     broken = [problem for problem in problems if problem.broken]
-    watched = watch(version, check, (start, end), window, before, stores, now, broken=bool(broken))
-    if watched.performance.status == "dropped":
-        # What did no harm before may do it now: nothing is learned from that.
-        problems, broken = suspected, [problem for problem in suspected if problem.broken]
+    kept = None if request.by_hand else check
+    watched = watch(version, kept, (start, end), window, before, stores, now, broken=bool(broken))
     reach = start - spec.monitor.patience[1] * max(end - start, spec.monitor.every)
     known_since = min(reach, end - max(QUIET, 2 * spec.monitor.every))
     recent = _past(request.model, champion, check, known_since, stores)
@@ -121,6 +121,7 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
         "check": check,
         "version": champion.version,
         "window": asdict(Window(start.isoformat(), end.isoformat())),
+        "by_hand": request.by_hand,
         "predictions": window.rows,
         "other_versions": {str(number): rows for number, rows in window.others.items()},
         "refusals": refused.to_json(),
@@ -267,7 +268,7 @@ def _labels_waited_for(model: str, spec: ModelSpec, runs: Sequence[Item], regist
     judgement = registry.judgement(model, rejected[0].version)
     if judgement is None:
         return 0
-    # Without a time column all that was ever held out may have judged; of so many new rows, only they do.
+    # Without a time column all that was ever held out may have judged; so many new rows may judge by themselves.
     most = alone(spec.holdout) if spec.time is None else int(judgement["rows"])
     return backed_off(min(int(judgement["rows"]), most), len(rejected))
 
@@ -277,14 +278,15 @@ def _record(
     decision: Decision,
     drift: DriftReport,
     watched: Watched,
-    looked: Sequence[str],
+    looked: Document,
     recent: Sequence[Item],
     stores: Stores,
     now: datetime,
     *,
     by_hand: bool,
 ) -> Checked:
-    """What is kept of a window `by_hand` is its report. `looked`: what looks broken, harmless or not."""
+    """What is kept of a window `by_hand` is its report, and people hear of it only if a retrain starts: who asked has
+    the answer. `looked`: what looks broken, harmless or not."""
     model, check = report["model"], report["check"]
     prefix = check_prefix(model, check)
     fresh, heard = news(decision.about, [item.get("heard", {}) for item in recent], now)
@@ -303,15 +305,16 @@ def _record(
             reason=decision.reason,
             finding=decision.finding,
             heard=heard,
-            looks=looked[:MOST_CAUSES],
+            looks=dict(islice(looked.items(), MOST_CAUSES)),
             drifted=dict(islice(drift.effects.items(), MOST_CAUSES)),
             performance=watched.performance.status,
             value=watched.performance.value,
             **watched.facts(),
         )
         stores.registry.end_failing(model)
-    tell = fresh if decision.about else decision.tell
-    unread = _unread_labels(watched, recent)
+    heard_of = not by_hand or decision.action == "retrain"
+    tell = heard_of and (fresh if decision.about else decision.tell)
+    unread = _unread_labels(watched, recent) if heard_of else []
     said = "; ".join([*([decision.reason] if tell else []), *unread])
     remedy = f" {_NEXT[decision.action].format(model=model)}." if tell and decision.action in _NEXT else ""
     notice = f"{said}.{remedy} Report: {prefix}report.html (tidemill report {model} --check {check})"
@@ -331,12 +334,13 @@ def _unread_labels(watched: Watched, past: Sequence[Item]) -> list[str]:
     problems = untold(watched.account["problems"], past[0] if past else {})
     if not problems:
         return []
-    more = f"; and {len(problems) - TOLD:,} more" if len(problems) > TOLD else ""
-    return [f"labels that cannot be used: {'; '.join(told_of(problems)['label_problems'])}{more}"]
+    more = f"; and {len(problems) - _TOLD:,} more" if len(problems) > _TOLD else ""
+    return [f"labels that cannot be used: {'; '.join(one[:_LONGEST] for one in problems[:_TOLD])}{more}"]
 
 
-def _check_id(model: str, champion: Champion, start: datetime, end: datetime) -> str:
-    name = f"{model}/{champion.version}/{start.isoformat()}/{end.isoformat()}"
+def _check_id(request: CheckRequest, champion: Champion, start: datetime, end: datetime) -> str:
+    by_hand = "/by hand" if request.by_hand else ""
+    name = f"{request.model}/{champion.version}/{start.isoformat()}/{end.isoformat()}{by_hand}"
     return "c-" + hashlib.sha256(name.encode()).hexdigest()[:12]
 
 

@@ -42,8 +42,8 @@ _LONGEST_BACK = timedelta(days=365)
 """What they may be together: a window by count has what it takes of a seldom asked model."""
 MOST_MEASURED, MOST_SHOWN = 30, 30
 """Past windows that one check measures again; that its report shows of the newest, and again of those with labels."""
-TOLD, LONGEST, KNOWN = 3, 300, 100
-"""Problems of labels that are told beside their number, the characters of one, and how many the next check knows."""
+KNOWN = 100
+"""Problems of labels that the next check knows again."""
 EARLY = timedelta(hours=1)
 """So long before its prediction a label may have come: by another clock, or of a row that was asked for again."""
 SOON = timedelta(days=7)
@@ -140,7 +140,7 @@ class Watched:
             "estimate": self.estimate.to_json(),
             "measured": self.measured,
             "together": self.together.performance.status if self.together else None,
-            **told_of(self.account["problems"]),
+            "label_digests": [_digest(one) for one in self.account["problems"][:KNOWN]],
         }
 
 
@@ -158,16 +158,8 @@ class Past:
     matched: frozenset[str]
     complete: bool
     quarantine: Quarantine
-    harmless: set[str]
+    harmless: Mapping[str, float]
     drifted: Mapping[str, float]
-
-
-def told_of(problems: Sequence[str]) -> Document:
-    """Problems of labels, as a record of a check has room for them: by its digest the next one knows each again."""
-    return {
-        "label_problems": [one[:LONGEST] for one in problems[:TOLD]],
-        "label_digests": [_digest(one) for one in problems[:KNOWN]],
-    }
 
 
 def untold(problems: Sequence[str], before: Item) -> list[str]:
@@ -177,12 +169,13 @@ def untold(problems: Sequence[str], before: Item) -> list[str]:
 
 
 def look_back(
-    version: Version, span: tuple[datetime, datetime], reader: WindowReader, stores: Stores, now: datetime
+    version: Version, check: str, span: tuple[datetime, datetime], reader: WindowReader, stores: Stores, now: datetime
 ) -> Past:
-    """For the window of this `span`. `reader` reads past windows again, for labels that came late."""
+    """For the window of this `span`, whose `check` may be a repeated one and is not its own past. `reader` reads past
+    windows again, for labels that came late."""
     model, monitor, start = version.model, version.spec.monitor, span[0]
     reach = start - max(min(SPAN * version.window, _LONGEST_BACK), monitor.labels_within)
-    known = stores.registry.checks(model, since=reach.isoformat())
+    known = [item for item in stores.registry.checks(model, since=reach.isoformat()) if item["check"] != check]
     checks = _apart(known, span)
     differ = spread([one.performance for one in map(_measured, _of(version, checks)) if not one.broken])
     late = [item for item in _of(version, checks) if end_of(item) >= now - monitor.labels_within]
@@ -209,7 +202,7 @@ def look_back(
 
 def watch(
     version: Version,
-    check: str,
+    check: str | None,
     span: tuple[datetime, datetime],
     window: CapturedWindow,
     past: Past,
@@ -218,26 +211,28 @@ def watch(
     *,
     broken: bool,
 ) -> Watched:
-    """What became of labelled rows is kept by `check`. Rows of a `broken` feed are not judged together with others."""
+    """What became of labelled rows is kept by `check`, if any. Rows of a `broken` feed are not judged together with
+    others."""
     found, checks = past.found, past.checks
     joined = _with_unlabelled(
         join(window.labelled, found.labels.by_id, version.schema), window.rows - len(window.labelled.ids)
     )
     performance = version.measure(joined, past.differ)
-    _keep(version, check, joined, stores)
+    if check:
+        _keep(version, check, joined, stores)
     together = None
     if not broken and (len(joined.truth) or any(map(_tells, past.late))):
         together = _together(version, (*span, joined), checks, past.differ, stores)
     decides = deciding(performance, [_measured(item) for item in past.late])
     late_drop = decides is not performance
-    judged_together = bool(together and together.performance.value is not None)
+    recent = now - min(version.spec.monitor.labels_within, SOON)
+    judged_together = bool(together and together.performance.value is not None and together.start >= recent)
     # Of a window with too few labels of its own, those of others tell as well.
     speaks = judged_together and decides.status == "insufficient_labels" and bool(len(joined.truth))
     if together and decides.status != "dropped" and (together.dropped or speaks):
         decides = replace(together.performance, sentence=together.sentence)
     guess = version.estimate(window.answers)
     unjudged = decides.status == "insufficient_labels" and guess.status == "estimated_drop"
-    recent = now - min(version.spec.monitor.labels_within, SOON)
     come = any(item.get("value") is not None for item in checks if end_of(item) >= recent) or judged_together
     # An estimate stands in for labels: where they come, they decide.
     news = unjudged and not come and surprises(version.metric, guess, _fine(_of(version, checks)))

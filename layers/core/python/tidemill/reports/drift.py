@@ -70,7 +70,9 @@ def _verdict(report: Mapping[str, Any]) -> Markup:
         says = {
             "quiet": "Nothing in this window calls for action.",
             "note": "Something has changed; nothing needs to be done yet.",
-            "quarantine": "Repair the feed: nothing is learned from this window.",
+            "quarantine": "Repair the feed."
+            if report.get("by_hand")
+            else "Repair the feed: nothing is learned from this window.",
             "retrain": "The world has moved: a retrain was started.",
         }.get(action, action)
     reason = str(report["reason"])

@@ -23,20 +23,28 @@ DECADE = 0.9
 BY_CHANCE = 1e-6
 _DEGREES = (("Fahrenheit", "Celsius", 1.8, 32.0), ("Celsius", "Fahrenheit", 1 / 1.8, -32 / 1.8))
 _EVENLY = (np.arange(512) + 0.5) / 512
+ALIKE = 1.5
+"""Up to so many times of what did no harm may do none either."""
 _OF_SCALE = ("scale", "unit")
 _FEW_WINDOWS, _SILENT = 3, 10
 _FIT = 0.25
 """Of the distance of two quartiles: how far each quartile of a converted column may be from where it should be."""
 
 
+Found = tuple[str, float]
+"""Why, and the extent; "" where there is nothing."""
+_NOTHING: Found = ("", 0.0)
+
+
 @dataclass(frozen=True, slots=True)
 class FeedProblem:
-    """`kind`: refused, absent, missing, scale, unit, range, unknown_categories or constant. `harmless`: see `known` and
-    `trusting`."""
+    """`kind`: refused, absent, missing, scale, unit, range, unknown_categories or constant. `extent`: the share of
+    values that it is about, or the powers of ten of a scale. `harmless`: see `known` and `trusting`."""
 
     column: str
     kind: str
     sentence: str
+    extent: float = 1.0
     harmless: bool = False
 
     @property
@@ -54,7 +62,7 @@ class FeedProblem:
 
     @property
     def look(self) -> str:
-        """What labels may show to do no harm: of a column that did none in another unit, nothing is known if it is
+        """What labels may show to do no harm: of a column that did none in another unit, that says nothing of its being
         absent."""
         return f"{self.kind} {self.column}"
 
@@ -82,34 +90,31 @@ def trusting(problems: Sequence[FeedProblem], trusted: Collection[str]) -> list[
     ]
 
 
-def known(problems: Sequence[FeedProblem], harmless: Collection[str]) -> list[FeedProblem]:
+def known(problems: Sequence[FeedProblem], harmless: Mapping[str, float]) -> list[FeedProblem]:
     """`harmless`: see `shown_harmless`. A window of a day is no draw of the year: in one there are no gusts, in another
-    a dew point near zero. What did no harm then is no broken feed now."""
+    a dew point near zero. What did no harm then, and is about as much now, is no broken feed."""
     return [
         replace(problem, harmless=True, sentence=f"{problem.sentence}, as in a window that labels showed fine")
-        if problem.broken and problem.look in harmless
+        if problem.broken and problem.extent <= ALIKE * harmless.get(problem.look, 0.0)
         else problem
         for problem in problems
     ]
 
 
-def looks(problems: Sequence[FeedProblem]) -> list[str]:
-    """Of what looks broken, and is not refused: of that answers tell nothing."""
-    return [problem.look for problem in problems if problem.broken and problem.kind != "refused"]
+def looks(problems: Sequence[FeedProblem]) -> dict[str, float]:
+    """Of what looks broken the extent; not of what is refused, since of that answers tell nothing."""
+    return {problem.look: problem.extent for problem in problems if problem.broken and problem.kind != "refused"}
 
 
-def shown_harmless(checks: Sequence[Mapping[str, Any]]) -> set[str]:
-    """What looked broken in windows that labels showed fine, and in none after them that dropped. `checks`: the
-    registry's records of one version, the newest first."""
-    harmless: set[str] = set()
-    harmful: set[str] = set()
+def shown_harmless(checks: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """What looked broken in windows that labels showed fine, and its largest extent there. `checks`: the registry's
+    records of one version. A drop takes nothing of it back: what looked so before and did no harm is not its cause."""
+    found: dict[str, float] = {}
     for check in checks:
-        looked = {str(look) for look in check.get("looks", ())}
-        if check.get("performance") == "fine":
-            harmless |= looked - harmful
-        elif check.get("performance") == "dropped":
-            harmful |= looked - harmless
-    return harmless
+        if check.get("performance") == "fine" and check.get("together") != "dropped":
+            for look, extent in check.get("looks", {}).items():
+                found[look] = max(extent, found.get(look, 0.0))
+    return found
 
 
 def silence(rows: int, usual: Sequence[int], refused: int = 0) -> str:
@@ -129,41 +134,41 @@ def _feed(name: str, reference: ColumnProfile, window: Window) -> FeedProblem | 
     if seen is None or window.rows < FEWEST or not reference.rows:
         return None
     now = seen.profile if isinstance(seen, Numbers | Categories) else seen
-    for kind, reason in (
+    for kind, (reason, extent) in (
         ("missing", _gone(reference, now)),
         ("scale", _rescaled(reference, now)),
-        ("unit", _converted(reference, now)),
+        ("unit", (_converted(reference, now), 1.0)),
         ("range", _far(reference, seen)),
         ("unknown_categories", _unknown(reference, seen)),
-        ("constant", constant(reference, now)),
+        ("constant", (constant(reference, now), 1.0)),
     ):
         if reason:
-            return FeedProblem(name, kind, f"{name} {reason}")
+            return FeedProblem(name, kind, f"{name} {reason}", extent)
     return None
 
 
-def _gone(reference: ColumnProfile, now: ColumnProfile) -> str:
+def _gone(reference: ColumnProfile, now: ColumnProfile) -> Found:
     gone, gone_before = now.rows - now.present, reference.rows - reference.present
     share, share_before = gone / now.rows, gone_before / reference.rows
     if not now.present and reference.present:
         certain = fisher_p(gone, now.rows, gone_before, reference.rows) < BY_CHANCE
     else:
         certain = share - share_before >= MISSING_JUMP
-    return f"is missing in {share:.1%} of {now.rows} rows, {share_before:.1%} before" if certain else ""
+    return (f"is missing in {share:.1%} of {now.rows} rows, {share_before:.1%} before", share) if certain else _NOTHING
 
 
-def _rescaled(reference: ColumnProfile, now: ColumnProfile) -> str:
+def _rescaled(reference: ColumnProfile, now: ColumnProfile) -> Found:
     """The typical size is ten times another, beyond the sizes that the column usually spans, and beyond chance.
 
     Of two heavy values, the median falls on either."""
     if not isinstance(reference, NumericProfile) or not isinstance(now, NumericProfile):
-        return ""
+        return _NOTHING
     before, after = log_sizes(reference), log_sizes(now)
     if before is None or after is None or abs(after[1] - before[1]) < max(DECADE, before[2] - before[0]):
-        return ""
+        return _NOTHING
     if chance_of_sizes(reference, now) >= BY_CHANCE:
-        return ""
-    return f"{rescaled(before[1], after[1])}, as if in another unit"
+        return _NOTHING
+    return f"{rescaled(before[1], after[1])}, as if in another unit", abs(after[1] - before[1])
 
 
 def log_sizes(column: NumericProfile) -> tuple[float, float, float] | None:
@@ -215,31 +220,32 @@ def _converted(reference: ColumnProfile, now: ColumnProfile) -> str:
     return ""
 
 
-def _far(reference: ColumnProfile, seen: Seen) -> str:
+def _far(reference: ColumnProfile, seen: Seen) -> Found:
     if not isinstance(reference, NumericProfile) or not isinstance(seen, Numbers) or not reference.present:
-        return ""
+        return _NOTHING
     far, present = seen.far, seen.profile.present
     if present < FEW_VALUES or far < FAR_SHARE * present or fisher_p(far, present, 0, reference.present) >= BY_CHANCE:
-        return ""
+        return _NOTHING
     worst = (
         seen.profile.max if seen.profile.max - reference.max > reference.min - seen.profile.min else seen.profile.min
     )
     usual = f"{plain(reference.min)} to {plain(reference.max)}"
-    return f"is far out of range in {far / present:.1%} of {present} values, e.g. {plain(worst)}: before, {usual}"
+    share = far / present
+    return f"is far out of range in {share:.1%} of {present} values, e.g. {plain(worst)}: before, {usual}", share
 
 
-def _unknown(reference: ColumnProfile, seen: Seen) -> str:
+def _unknown(reference: ColumnProfile, seen: Seen) -> Found:
     if not isinstance(reference, LevelsProfile) or not isinstance(seen, Categories):
-        return ""
+        return _NOTHING
     if reference.kind != "categorical" or not reference.present or seen.profile.present < FEW_VALUES:
-        return ""
+        return _NOTHING
     # Levels too rare for the profile are unknown to it, not to the model: their usual share is taken off.
     present = seen.profile.present
     share = 1 - int(seen.known.sum()) / present - reference.other / reference.present
     if share <= UNKNOWN_SHARE:
-        return ""
+        return _NOTHING
     example = next((name for name in seen.profile.counts if name not in reference.counts), "")
-    return f"has categories never seen before in {share:.1%} of {present} values, e.g. {example!r}"
+    return f"has categories never seen before in {share:.1%} of {present} values, e.g. {example!r}", share
 
 
 def constant(reference: ColumnProfile, now: ColumnProfile) -> str:

@@ -10,9 +10,8 @@ from tidemill.stages.schedule import Windows, union
 
 
 def was_broken(check: Mapping[str, Any]) -> bool:
-    """Whether the registry's record of a check says that its window's feed was: a check found so, or something that
-    had done no harm before looked broken, and labels showed that it harms now."""
-    return bool(check["action"] == "quarantine" or (check.get("looks") and check.get("performance") == "dropped"))
+    """Whether the registry's record of a check says that its window's feed was."""
+    return bool(check["action"] == "quarantine")
 
 
 @dataclass(frozen=True)
