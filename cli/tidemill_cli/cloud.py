@@ -97,10 +97,11 @@ class Target:
             raise NotFound(f"model {model!r} has no champion to check yet")
         return champion
 
-    def watched_by(self, model: str) -> ModelSpec:
-        """The spec by which the champion is checked and retrained; raises `NotFound` without one."""
+    def watched_by(self, model: str) -> tuple[ModelSpec, str]:
+        """The spec by which the champion is checked and retrained, and why that is not the present one; raises
+        `NotFound` without a champion."""
         key = f"{version_prefix(model, self.champion(model).version)}manifest.json"
-        return watched_by(model, parse_spec(self.holding(key).get_json(key)["spec"]), self.data)[0]
+        return watched_by(model, parse_spec(self.holding(key).get_json(key)["spec"]), self.data)
 
     def known(self, model: str) -> str:
         """The name itself; raises `NotFound` where neither a run nor a spec has it."""

@@ -302,7 +302,7 @@ def monitor(
 
     if backfill is None:
         return work(session, model, window, Waiting(timeout), wait_retrain=wait_retrain)
-    if window or wait_retrain:
+    if window is not None or wait_retrain:
         raise typer.BadParameter("it stands for windows of its own, and waits for no retrain", param_hint="--backfill")
     return work_back(session, model, backfill, Waiting(timeout))
 
@@ -318,6 +318,9 @@ def retrain(
     """Retrain now, whatever the governor would say; only not beside another run of the model."""
     from tidemill_cli.commands.retrain import retrain as work
     from tidemill_cli.runs import Waiting
+
+    if not reason.strip():
+        raise typer.BadParameter("say why: it stays in the model's history", param_hint="--reason")
 
     return work(session, model, reason, waiting=Waiting(timeout) if wait else None)
 
@@ -337,7 +340,7 @@ def governor(
 
     if pause and resume:
         raise typer.BadParameter("it cannot be used together with --resume", param_hint="--pause")
-    if (pause or resume) != bool(reason):
+    if (pause or resume) != bool(reason.strip()):
         raise typer.BadParameter("--pause and --resume each need a --reason", param_hint="--reason")
     return work(session, model, pause=pause, resume=resume, reason=reason)
 

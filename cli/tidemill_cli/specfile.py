@@ -43,7 +43,7 @@ _MEANING: Mapping[tuple[str, str], str] = {
     ("retrain", "cooldown"): "between two retrains; doubled after each one that brought nothing better",
     ("retrain", "per_month"): "retrains in 30 days, at most",
     ("retrain", "seconds_per_month"): "of training in 30 days, all candidates added up, before no more are started",
-    ("retrain", "breaker"): "so many retrains in a row without a better model, and no more are started",
+    ("retrain", "breaker"): "so many retrains in a row without a better model, and one a month is started",
     ("retrain", "min_new_labels"): "labels that must have come, since the last retrain, for another",
     ("capture", "drop"): "columns of a request that are never written down",
 }

@@ -473,7 +473,7 @@ def test_a_check_is_made_now_and_its_report_can_be_fetched(command: Command) -> 
 def test_labels_that_a_check_could_not_use_are_told_beside_its_verdict(command: Command) -> None:
     captures = command.cloud.stores.captures
     captures.put("labels/trips/late.csv", b"id,label\nt1,perhaps\n")
-    problem = "late.csv: a label must be one of no, yes, not 'perhaps'"
+    problem = "late.csv: a label must be one of no, yes, not 'perhaps' (1 row)"
     asked = ("monitor", "trips", "--window", "2013-01-01/2013-01-02")
     assert command(*asked)[1]["label_problems"] == [problem]
     assert main([*asked, *AWS]) == 0

@@ -105,12 +105,17 @@ def test_what_is_wrong_with_a_file_is_told_once_whatever_other_files_come_and_go
     assert check(serving, models=["trips"])["notice"] == ""
     drop(serving, "b.csv", b"id,label\nt9,maybe\n")
     second = check(serving, models=["trips"])["notice"]
-    assert "labels that cannot be used: b.csv: a label must be one of no, yes, not 'maybe'. Report" in second
+    assert "labels that cannot be used: b.csv: a label must be one of no, yes, not 'maybe' (1 row). Report" in second
     captures = serving.stores.captures
     captures.client.delete_object(Bucket=captures.bucket, Key="labels/trips/a.csv")
     assert check(serving, models=["trips"])["notice"] == ""
     html = serving.stores.captures.get(first["report"]).decode()
     assert "not &#x27;perhaps&#x27;" in html
+
+
+def test_an_empty_file_is_told(serving: Cloud) -> None:
+    drop(serving, "empty.csv", b"")
+    assert "labels that cannot be used: empty.csv: empty.csv is empty" in check(serving)["notice"]
 
 
 def test_problems_of_many_files_fit_in_the_record_of_a_check(serving: Cloud) -> None:
@@ -127,7 +132,7 @@ def test_problems_of_many_files_fit_in_the_record_of_a_check(serving: Cloud) -> 
     assert check(serving, models=["trips"])["notice"] == ""
     drop(serving, "-another.csv", b"id,label\nt9,perhaps\n")
     another = check(serving, models=["trips"])["notice"]
-    assert "labels that cannot be used: -another.csv: a label must be one of no, yes, not 'perhaps'. Report" in another
+    assert "used: -another.csv: a label must be one of no, yes, not 'perhaps' (1 row). Report" in another
 
 
 def test_labels_that_fit_nothing_are_counted(serving: Cloud) -> None:

@@ -355,6 +355,8 @@ def test_a_spec_that_cannot_be_read_leaves_the_champion_s_in_force(serving: Clou
     assert checked["verdict"] == "insufficient_data"
     assert "by the spec that the champion was trained under, since " in checked["reason"]
     assert why in checked["reason"]
+    assert why in checked["notice"]
+    assert check(serving, models=["trips"])["notice"] == ""
 
 
 def test_a_past_window_is_checked_as_of_its_own_rows(serving: Cloud) -> None:
@@ -368,7 +370,7 @@ def test_a_past_window_is_checked_as_of_its_own_rows(serving: Cloud) -> None:
 @pytest.mark.parametrize(
     ("start", "end", "said"),
     [
-        ("2001-01-02T00:00:00Z", "2001-01-01T00:00:00Z", "ends before it starts"),
+        ("2001-01-02T00:00:00Z", "2001-01-01T00:00:00Z", "does not end after it starts"),
         ("2900-01-02T00:00:00Z", "2900-01-03T00:00:00Z", "has not begun"),
         ("1801-01-02T00:00:00Z", "2001-01-03T00:00:00Z", "begins before 1970"),
     ],

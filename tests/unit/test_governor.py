@@ -218,6 +218,21 @@ def test_a_run_took_what_its_candidates_trained_and_at_least_as_long_as_it_laste
     assert past_run(item).spent(NOW + DAY) == 3_600
 
 
+@pytest.mark.parametrize(
+    ("source", "status", "told"),
+    [("check c-0", "rejected", False), ("check c-0", "promoted", True), ("by hand", "rejected", True)],
+)
+def test_a_cooldown_is_told_but_after_a_check_s_retrain_that_told_why_it_was_in_vain(
+    source: str, status: str, *, told: bool
+) -> None:
+    began, ended = (NOW - HOUR).isoformat(), (NOW - HOUR / 2).isoformat()
+    item = {"started": began, "finished": ended, "status": status, "source": source}
+    ruling = rule("trips", Governor(), [past_run(item)], "c-1", POLICY, NOW)
+    assert "must lie between" in ruling.why
+    assert ruling.tell == told
+    assert not rule("trips", ruling.governor, [past_run(item)], "c-2", POLICY, NOW).tell
+
+
 def test_a_check_that_is_repeated_keeps_its_permission_and_its_notice() -> None:
     first = rule("trips", Governor(), [], "c-1", POLICY, NOW)
     assert rule("trips", first.governor, [run(HOUR, "running")], "c-1", POLICY, NOW).allowed
@@ -289,7 +304,8 @@ def test_a_thousand_drifted_checks_in_a_row_start_what_the_budget_allows() -> No
         world.check(now)
     world.hold()
     assert len(world.starts) == 8  # 4 in each of the two months that a thousand hours reach into
-    assert len(world.notices) == 2  # and one notice each time that they are used up
+    # And a notice of each cooldown that a new champion's drop meets, and each time that they are used up.
+    assert len(world.notices) == 8 + 2
 
 
 def test_a_candidate_that_is_always_rejected_starts_three_runs_ever_further_apart_and_then_one_a_month() -> None:

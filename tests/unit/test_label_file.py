@@ -69,13 +69,20 @@ def test_what_cannot_be_used_is_told_each_kind_with_its_count(tmp_path: Path) ->
     found = dropped(tmp_path, "a.csv", "id,label\na,yes\nb,perhaps\nc,perhaps\n,yes\nd,\n")
     assert [record["id"] for record in found.records] == ["a"]
     assert found.file.rows == 5
-    assert sorted(found.problems) == ["a label must be one of no, yes, not 'perhaps' (2 rows)", "no id", "no label"]
+    perhaps = "a label must be one of no, yes, not 'perhaps' (2 rows)"
+    assert sorted(found.problems) == [perhaps, "no id (1 row)", "no label (1 row)"]
 
 
 def test_a_label_that_is_no_number_is_told_and_nan_is_no_label(tmp_path: Path) -> None:
     found = dropped(tmp_path, "a.csv", "id,label\na,1.5\nb,NaN\nc,many\n", PRICE)
     assert [record["label"] for record in found.records] == [1.5]
-    assert sorted(found.problems) == ["column 'label': 'many' is not a number", "no label"]
+    assert sorted(found.problems) == ["column 'label': 'many' is not a number (1 row)", "no label (1 row)"]
+
+
+def test_a_file_in_another_encoding_is_read_and_told(tmp_path: Path) -> None:
+    found = dropped(tmp_path, "a.csv", "id,label\nM\u00fcller,yes\n".encode("cp1252"))
+    assert [record["id"] for record in found.records] == ["M\u00fcller"]
+    assert found.problems == ["1 line is not UTF-8, first line 2: read as Windows-1252"]
 
 
 def test_a_file_without_the_columns_or_that_is_no_table_is_told_and_has_no_labels(tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def test_a_feed_of_thousands_of_broken_columns_fits_in_a_message_and_a_record() 
     assert decision.reason.startswith("the feed looks broken: column 0 is absent!")
     assert decision.reason.endswith("; and 1,990 problems more")
     assert len(decision.reason) < 4_000
-    assert list(decision.about) == [f"column {n}" for n in range(100)]
+    assert list(decision.about) == [f"absent column {n}" for n in range(100)]
 
 
 @pytest.mark.parametrize("in_vain", [0, 2_000])
@@ -131,7 +131,7 @@ def test_an_upload_that_no_version_learned_from_is_something_new(in_vain: int) -
 def test_after_a_retrain_in_vain_it_is_said_how_many_labels_the_next_one_waits_for() -> None:
     reason = triage(findings(DROPPED, SAME, in_vain=2_000), [], WINDOW, Monitor(), POLICY).reason
     assert "but 50 labels are new since the last retrain, which brought nothing better" in reason
-    assert reason.endswith("the next one waits for 2,000, or until a month has passed")
+    assert reason.endswith("the next one waits for 2,000, or until a month has passed, or for `tidemill retrain`")
 
 
 def checked(performance: str, drifted: dict[str, float], together: str = "fine") -> dict[str, Any]:
@@ -155,9 +155,11 @@ def test_drift_that_has_grown_is_not_known_to_be_harmless() -> None:
     assert unproven({"wind": 0.3, "rain": 0.31, "snow": 0.01}, {"wind": 0.2, "rain": 0.2}) == ["rain", "snow"]
 
 
-def test_without_anything_new_the_notice_says_what_to_send() -> None:
-    decision = triage(findings(DROPPED, SAME, new=False), [], WINDOW, Monitor(), POLICY)
-    assert decision.reason.endswith("send labels (at least 50) or upload newer data")
+@pytest.mark.parametrize(("in_vain", "labels"), [(0, "50"), (2_000, "2,000")])
+def test_without_anything_new_the_notice_says_what_to_send(in_vain: int, labels: str) -> None:
+    found = findings(DROPPED, SAME, new=False, in_vain=in_vain)
+    decision = triage(found, [], WINDOW, Monitor(), POLICY)
+    assert decision.reason.endswith(f"send labels (at least {labels}) or upload newer data")
 
 
 def test_overlapping_windows_are_one_voice() -> None:
@@ -201,7 +203,7 @@ def test_a_partition_is_new_until_a_run_that_had_it_came_to_the_gate(runs: list[
 
 
 def test_a_broken_feed_is_told_by_what_is_to_be_repaired() -> None:
-    """Whatever a column shows, it is one; rows that are refused for its sake are another."""
+    """Each look of a column is one, and rows that are refused for its sake are another."""
     problems = [
         FeedProblem("wind", "refused", "60 of 90 rows refused"),
         FeedProblem("wind", "missing", "wind is missing"),
@@ -209,7 +211,7 @@ def test_a_broken_feed_is_told_by_what_is_to_be_repaired() -> None:
     ]
     found = replace(findings(FINE, SAME), problems=problems)
     decision = triage(found, [], WINDOW, Monitor(), POLICY)
-    assert decision.about == ["refused wind", "wind", "distance"]
+    assert decision.about == ["refused wind", "missing wind", "scale distance"]
     assert decision.reason == (
         "the feed looks broken: 60 of 90 rows refused; wind is missing; distance is about 10 times larger"
     )

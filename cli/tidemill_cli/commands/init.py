@@ -123,13 +123,19 @@ def _not_deployed(spec: ModelSpec) -> list[str]:
 
 
 def _no_columns(spec: ModelSpec, model: str, target: Target) -> list[str]:
-    """Whoever drops a column by a wrong name has it captured."""
+    """Whoever drops a column by a wrong name has it captured, and who trusts one has it put in quarantine."""
     newest = target.registry.schema(model)
     if newest is None:
         return []
-    known = {column.name for column in Schema.from_json(target.data.get_json(newest)).columns}
-    unknown = [name for name in spec.capture.drop if name not in known]
-    return [f"capture.drop names {name!r}, and the model has no such column" for name in unknown]
+    schema = Schema.from_json(target.data.get_json(newest))
+    known = {column.name for column in schema.columns}
+    named = {"exclude": spec.exclude, "quality.trusted": spec.quality.trusted, "capture.drop": spec.capture.drop}
+    unknown = [(key, name) for key, names in named.items() for name in names if name not in known]
+    other = f"target is {spec.target!r}, and the first upload fixed {schema.target.name!r}: runs will be refused"
+    return [
+        *([other] if spec.target != schema.target.name else []),
+        *(f"{key} names {name!r}, and the model has no such column" for key, name in unknown),
+    ]
 
 
 def _see(file: Path, spec: ModelSpec) -> _Seen:

@@ -27,7 +27,7 @@ def monitor(
 ) -> Result:
     target, console = session.target, session.console
     target.champion(model)
-    request = {"models": [model], **({"window": read_window(window)} if window else {})}
+    request = {"models": [model], **({"window": read_window(window)} if window is not None else {})}
     checked = _check(target, request, console, waiting)
     document = _document(target, model, checked)
     retrain = document["run"]
@@ -46,7 +46,7 @@ def backfill(session: Session, model: str, most: int, waiting: Waiting) -> Resul
     """What an outage left out of the last `most` windows, since the champion serves: of no other do predictions count.
     One after the other, since whether drift persists is asked of the checks before."""
     target, now = session.target, datetime.now(UTC)
-    since, monitor = datetime.fromisoformat(target.champion(model).since), target.watched_by(model).monitor
+    since, monitor = datetime.fromisoformat(target.champion(model).since), target.watched_by(model)[0].monitor
     length = _length(monitor, target, model, since)
     begin = max(since, now - min(most, (now - since) // length + 1) * length)
     items = target.registry.checks(model, since=begin.isoformat())
@@ -98,7 +98,7 @@ def read_window(text: str) -> dict[str, str]:
         raise InvalidRequest(f"window {text!r} is not START/END, such as 2013-07-01/2013-07-08T12:00:00Z")
     moments = [_moment(part) for part in (start, end)]
     if moments[0] >= moments[1]:
-        raise InvalidRequest(f"window {text!r} ends before it starts")
+        raise InvalidRequest(f"window {text!r} does not end after it starts")
     return {"start": moments[0].isoformat(), "end": moments[1].isoformat()}
 
 
@@ -135,5 +135,6 @@ def _check(target: Target, request: Mapping[str, Any], console: Console, waiting
 
 def _fail(error: Mapping[str, str]) -> NoReturn:
     """What the check raised, as if it had been raised here."""
-    kind = getattr(errors, error["Error"], TidemillError)
-    raise kind(describe_error(error))
+    kind = getattr(errors, error["Error"], None)
+    said = describe_error(error)
+    raise kind(said.removeprefix(f"{error['Error']}: ")) if kind else TidemillError(said)

@@ -31,17 +31,18 @@ def retrain(session: Session, model: str, reason: str, *, waiting: Waiting | Non
 
 def governor(session: Session, model: str, *, pause: bool, resume: bool, reason: str) -> Result:
     target, now = session.target, datetime.now(UTC)
-    policy = target.watched_by(model).retrain
+    spec, instead = target.watched_by(model)
     if pause:
         govern.pause(model, reason, target.who(), target.registry, now)
     elif resume:
         govern.resume(model, reason, target.who(), target.registry, now)
-    found = govern.standing(model, policy, target.registry, now)
+    found = {**govern.standing(model, spec.retrain, target.registry, now), "spec": instead}
     seconds = f"{found['seconds']:,} of {found['seconds_per_month']:,} seconds"
     rows = [
         ("a check may retrain", "yes" if found["allowed"] else f"no: {found['why']}"),
         ("paused", found["paused"] or None),
         ("in vain in a row", f"{found['in_vain']} of {found['breaker']} that open the breaker"),
         ("in 30 days", f"{found['retrains']} of {found['per_month']} retrains, {seconds}"),
+        ("spec", instead or None),
     ]
     return Result({"model": model, **found}, [Table((), rows, model)])

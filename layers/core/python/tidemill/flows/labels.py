@@ -58,7 +58,7 @@ def _dropped(prefix: str, start: datetime, now: datetime, objects: Objects) -> I
         return bool(_DAY.fullmatch(folder)) and not first <= folder <= last
 
     for entry in objects.entries(prefix, but=passed):
-        if entry.size and entry.modified >= start and not is_ours(entry.key):
+        if (entry.size or not entry.key.endswith("/")) and entry.modified >= start and not is_ours(entry.key):
             yield entry
 
 

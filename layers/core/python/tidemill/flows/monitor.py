@@ -122,6 +122,7 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
         "version": champion.version,
         "window": asdict(Window(start.isoformat(), end.isoformat())),
         "by_hand": request.by_hand,
+        "spec": stored.instead,
         "predictions": window.rows,
         "other_versions": {str(number): rows for number, rows in window.others.items()},
         "refusals": refused.to_json(),
@@ -208,7 +209,7 @@ def _window(
     if start.year < 1970:
         raise InvalidRequest(f"the window {window.start}/{window.end} begins before 1970")
     if start >= end:
-        raise InvalidRequest(f"the window {window.start}/{window.end} ends before it starts")
+        raise InvalidRequest(f"the window {window.start}/{window.end} does not end after it starts")
     if start >= now:
         raise InvalidRequest(f"the window {window.start}/{window.end} has not begun")
     return (start, min(end, now)), None
@@ -289,7 +290,8 @@ def _record(
     the answer. `looked`: what looks broken, harmless or not."""
     model, check = report["model"], report["check"]
     prefix = check_prefix(model, check)
-    fresh, heard = news(decision.about, [item.get("heard", {}) for item in recent], now)
+    about = [*decision.about, *(["the spec"] if report["spec"] else [])]
+    fresh, heard = news(about, [item.get("heard", {}) for item in recent], now)
     stores.captures.put_json(f"{prefix}report.json", report)
     stores.captures.put_html(f"{prefix}report.html", render(report))
     if not by_hand:
@@ -313,7 +315,7 @@ def _record(
         )
         stores.registry.end_failing(model)
     heard_of = not by_hand or decision.action == "retrain"
-    tell = heard_of and (fresh if decision.about else decision.tell)
+    tell = heard_of and (fresh or (decision.tell and not decision.about))
     unread = _unread_labels(watched, recent) if heard_of else []
     said = "; ".join([*([decision.reason] if tell else []), *unread])
     remedy = f" {_NEXT[decision.action].format(model=model)}." if tell and decision.action in _NEXT else ""

@@ -12,6 +12,7 @@ _SUBJECTS = {
     "invalid": "an upload cannot be used",
     "failed": "a run failed",
 }
+_UNMADE = "a retrain could not be made"
 
 
 def notify(outcome: Outcome, stores: Stores, now: datetime) -> Outcome:
@@ -38,7 +39,8 @@ def notify(outcome: Outcome, stores: Stores, now: datetime) -> Outcome:
             run=outcome.run,
         )
     if outcome.status != "duplicate" or outcome.ordered:
-        subject = _SUBJECTS[outcome.status].format(version=outcome.version)
+        invalid_order = outcome.status == "invalid" and outcome.ordered
+        subject = _UNMADE if invalid_order else _SUBJECTS[outcome.status].format(version=outcome.version)
         lines = [f"Model {outcome.model}, run {outcome.run}: {outcome.status}.", *outcome.reasons]
         if outcome.status == "duplicate":
             lines.append("Nothing was trained, for it would be the same model again: the version that serves goes on.")

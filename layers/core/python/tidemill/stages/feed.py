@@ -56,14 +56,9 @@ class FeedProblem:
         return {**asdict(self), "broken": self.broken}
 
     @property
-    def cause(self) -> str:
-        """What is to be repaired; of a column, whatever it is that shows."""
-        return f"refused {self.column}" if self.kind == "refused" else self.column
-
-    @property
     def look(self) -> str:
-        """What labels may show to do no harm: of a column that did none in another unit, that says nothing of its being
-        absent."""
+        """What is told, and what labels may show to do no harm: of a column that did none in another unit, that says
+        nothing of its being absent."""
         return f"{self.kind} {self.column}"
 
 

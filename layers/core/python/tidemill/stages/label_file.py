@@ -23,7 +23,8 @@ _MOST_KINDS = 1_000
 
 @dataclass
 class LabelFile:
-    """So many of its `rows` were `used`; `problems` say why the others were not, each kind once with its count."""
+    """So many of its `rows` were `used`; `problems` say what is wrong with the file, and why the other rows were not,
+    each kind once with its count."""
 
     name: str
     rows: int = 0
@@ -42,10 +43,12 @@ def read_label_file(
     that is damaged on the way has its rows before that used."""
     file = LabelFile(name)
     told: Counter[str] = Counter()
+    whole: list[str] = []
     try:
-        for record, problem in _read(open_table(path, name), schema):
+        table = open_table(path, name)
+        for record, problem in _read(table, schema):
             if not problem and file.used == most:
-                told[beyond(f"its rows from {file.rows + 1:,} on")] = 1
+                whole.append(beyond(f"its rows from {file.rows + 1:,} on"))
                 break
             file.rows += 1
             if not problem:
@@ -56,9 +59,11 @@ def read_label_file(
                 told[problem] += 1
             else:
                 told["something else is wrong"] += 1
+        whole.extend(table.warnings)
     except InvalidUpload as error:
-        told.update(error.problems)
-    file.problems = [f"{what} ({count:,} rows)" if count > 1 else what for what, count in told.most_common(_SHOWN)]
+        whole.extend(error.problems)
+    rows = [f"{what} ({count:,} row{'' if count == 1 else 's'})" for what, count in told.most_common(_SHOWN)]
+    file.problems = [*whole[:_SHOWN], *rows]
     return file
 
 

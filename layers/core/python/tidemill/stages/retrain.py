@@ -104,7 +104,7 @@ def _quarantine(problems: "Sequence[FeedProblem]") -> Decision:
     sentences = [problem.sentence[:_LONGEST] for problem in problems[:_TOLD]]
     hidden = len(problems) - _TOLD
     more = [f"and {hidden:,} problems more"] if hidden > 0 else []
-    causes = [problem.cause[:_LONGEST] for problem in problems[:MOST_CAUSES]]
+    causes = [problem.look[:_LONGEST] for problem in problems[:MOST_CAUSES]]
     reason = f"the feed looks broken: {'; '.join([*sentences, *more])}"
     return Decision("quarantine", reason, tell=True, finding="feed", about=causes)
 
@@ -126,9 +126,10 @@ def _learn(why: str, findings: Findings, retrain: Retrain) -> Decision:
         return Decision("retrain", why, tell=True)
     if findings.new_labels >= retrain.min_new_labels:
         few = f"{findings.new_labels:,} labels are new since the last retrain, which brought nothing better"
-        sentence = f"{why}, but {few}: the next one waits for {findings.in_vain:,}, or until a month has passed"
+        wait = f"the next one waits for {findings.in_vain:,}, or until a month has passed, or for `tidemill retrain`"
+        sentence = f"{why}, but {few}: {wait}"
         return Decision("note", sentence, tell=True, finding="too little new", about=["too little new"])
-    missing = f"send labels (at least {retrain.min_new_labels}) or upload newer data"
+    missing = f"send labels (at least {max(retrain.min_new_labels, findings.in_vain):,}) or upload newer data"
     sentence = f"{why}, but there is nothing new to learn from: {missing}"
     return Decision("note", sentence, tell=True, finding="nothing new", about=["nothing new"])
 
@@ -176,6 +177,7 @@ class PastRun:
     finished: datetime | None = None
     seconds: float = 0.0
     version: int | None = None
+    by_hand: bool = False
 
     def under_way(self, now: datetime) -> bool:
         return self.status == "running" and now - self.started < LONGEST_RUN
@@ -208,11 +210,12 @@ class Governor:
 
 @dataclass(frozen=True)
 class Refusal:
-    """`why` says until when, and what a person may do. `news`: whether one has to, or nothing more will be started for
-    long."""
+    """`why` says until when, and what a person may do. `news`: whether one hears of it: a run under way tells how it
+    ended, and that of a check which ended in vain, which is `known`, told what it was for and why."""
 
     kind: Literal["under_way", "paused", "breaker", "cooldown", "runs", "seconds"]
     why: str
+    known: bool = False
 
     @property
     def opened(self) -> bool:
@@ -220,7 +223,7 @@ class Refusal:
 
     @property
     def news(self) -> bool:
-        return self.kind not in ("under_way", "cooldown")
+        return self.kind != "under_way" and not self.known
 
 
 @dataclass(frozen=True)
@@ -280,7 +283,8 @@ def _held(retrains: Sequence[PastRun], in_a_row: int, policy: Retrain, now: date
         return Refusal("breaker", f"{last} brought nothing better, and the breaker opens at {policy.breaker}")
     wait = _wait(in_a_row, policy)
     if retrains and (passed := now - retrains[0].started) < wait:
-        return Refusal("cooldown", f"the last retrain began {_ago(passed)} ago, and {_ago(wait)} must lie between")
+        between = f"the last retrain began {_ago(passed)} ago, and {_ago(wait)} must lie between"
+        return Refusal("cooldown", between, known=retrains[0].in_vain(now) and not retrains[0].by_hand)
     return _beyond_budget(*used(retrains, now), policy)
 
 
@@ -362,6 +366,7 @@ def past_run(item: Mapping[str, Any]) -> PastRun:
         datetime.fromisoformat(str(finished)) if finished else None,
         float(item.get("seconds") or 0.0),
         item.get("version"),
+        str(item.get("source", "")).startswith(BY_HAND),
     )
 
 
