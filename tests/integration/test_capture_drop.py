@@ -73,3 +73,9 @@ def test_a_name_that_is_no_column_is_warned_of(serving: Cloud, tmp_path: Path) -
     for name, warnings in (("wnd", ["capture.drop names 'wnd', and the model has no such column"]), ("wind", [])):
         file.write_text(DROPPING.replace('["wind"]', f'["{name}"]'))
         assert put_spec(session, "trips", file).document["warnings"] == warnings
+    file.write_text('target = "wind"\nexclude = ["rian"]\n[quality]\ntrusted = ["distnace"]\n')
+    assert put_spec(session, "trips", file).document["warnings"] == [
+        "target is 'wind', and the first upload fixed 'late': runs will be refused",
+        "exclude names 'rian', and the model has no such column",
+        "quality.trusted names 'distnace', and the model has no such column",
+    ]

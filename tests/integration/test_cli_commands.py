@@ -525,6 +525,27 @@ def test_retrains_are_paused_and_resumed_with_a_reason(command: Command) -> None
     assert command("governor", "trips", "--pause")[0] == 2
 
 
-@pytest.mark.parametrize("window", ["2013-01-01", "yesterday/today", "2013-01-02/2013-01-01"])
+def test_the_governor_goes_by_the_present_spec_and_says_if_it_cannot(command: Command) -> None:
+    command.cloud.spec("trips", SPEC + "\n[retrain]\nper_month = 7\n")
+    document = command("governor", "trips")[1]
+    assert (document["per_month"], document["spec"]) == (7, "")
+    command.cloud.spec("trips", "target =")
+    document = command("governor", "trips")[1]
+    assert document["per_month"] == 10
+    assert document["spec"].startswith(
+        "by the spec that the champion was trained under, since the spec is not valid TOML"
+    )
+    command.cloud.spec("trips", SPEC)
+
+
+@pytest.mark.parametrize(
+    "window", ["", "2013-01-01", "yesterday/today", "2013-01-02/2013-01-01", "2900-01-01/2900-01-02"]
+)
 def test_a_window_that_is_none_is_invalid(command: Command, window: str) -> None:
-    assert command("monitor", "trips", "--window", window)[0] == 3
+    code, document = command("monitor", "trips", "--window", window)
+    assert (code, "InvalidRequest" in document["error"]) == (3, False)
+
+
+@pytest.mark.parametrize("asked", [("retrain", "trips"), ("governor", "trips", "--pause")])
+def test_a_reason_that_says_nothing_is_none(command: Command, asked: tuple[str, ...]) -> None:
+    assert command(*asked, "--reason", " ")[0] == 2
