@@ -6,13 +6,15 @@ import hashlib
 import importlib
 import json
 import os
+import re
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import RLock
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
@@ -21,6 +23,7 @@ from uuid import uuid4
 import boto3
 from moto import mock_aws
 from moto.awslambda_simple.models import LambdaSimpleBackend
+from moto.core.botocore_stubber import BotocoreStubber
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_sfn import (
     StateTaskServiceSfn,
 )
@@ -222,7 +225,8 @@ def cloud() -> Iterator[Cloud]:
         # moto hears what botocore sends, and nothing else.
         lean = patch("tidemill.aws.stores.lean", clients)
         start = patch.object(StateTaskServiceSfn, "_eval_service_task", _start_execution)
-        with invoke, start, lean:
+        stored = patch.object(BotocoreStubber, "process_request", _one_at_a_time)
+        with invoke, start, lean, stored:
             made.machines = _make_machines()
             try:
                 yield made
@@ -285,6 +289,17 @@ def _make_machines() -> dict[str, str]:
             text = text.replace(f"${{{key}}}", arn)
         machines[name] = client.create_state_machine(name=name, definition=text, roleArn=role)["stateMachineArn"]
     return machines
+
+
+_process_request = BotocoreStubber.process_request
+_STORES = re.compile(r"https://([^/]*\.)?(s3|dynamodb)[.]")
+_LOCK = RLock()
+
+
+def _one_at_a_time(self: BotocoreStubber, request: Any) -> Any:
+    """moto's stores are dictionaries, which an execution's thread changes while the test's reads them."""
+    with _LOCK if _STORES.match(request.url) else nullcontext():
+        return _process_request(self, request)
 
 
 _eval_service_task = StateTaskServiceSfn._eval_service_task

@@ -163,7 +163,7 @@ def test_a_window_that_is_none_is_the_answer_to_who_asked_and_no_notice(
     sent = notices(monkeypatch)
     window = {"start": "2001-01-02T00:00:00Z", "end": "2001-01-01T00:00:00Z"}
     execution = checked.run("monitoring", {"models": ["trips"], "window": window})
-    assert "ends before it starts" in execution["output"]
+    assert "does not end after it starts" in execution["output"]
     assert sent == []
 
 
