@@ -2,7 +2,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tidemill.stages.recency import counted, enough, newest, recency, spans_in_time, spans_of_partitions
+from tidemill.stages.recency import alone, counted, enough, newest, recency, spans_in_time, spans_of_partitions
 
 
 def found(
@@ -85,3 +85,11 @@ def test_rows_of_one_moment_are_in_the_same_spans() -> None:
 def test_a_span_in_time_has_enough_rows_to_judge_by() -> None:
     rare = np.arange(16_000) % 100 == 99
     assert in_time(*range(16_000), target=rare) == (14_000, 12_000, 8_000)
+
+
+def test_new_rows_judge_by_themselves_from_so_many_on() -> None:
+    assert alone(0.2, timed=True) == alone(0.5, timed=True) == 2_000
+    assert alone(0.2, timed=False) == 1_250
+    assert alone(0.05, timed=False) == 4_000
+    assert alone(0.25, timed=False) == 1_334
+    assert (found(50_000, 1_400), found(50_000, 1_300)) == ((1,), ())

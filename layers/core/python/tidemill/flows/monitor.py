@@ -269,9 +269,9 @@ def _labels_waited_for(model: str, spec: ModelSpec, runs: Sequence[Item], regist
     judgement = registry.judgement(model, rejected[0].version)
     if judgement is None:
         return 0
-    # Without a time column all that was ever held out may have judged; so many new rows may judge by themselves.
-    most = alone(spec.holdout) if spec.time is None else int(judgement["rows"])
-    return backed_off(min(int(judgement["rows"]), most), len(rejected))
+    # Most of what judged may be of before what changed: it does not take as many again.
+    judged = min(int(judgement["rows"]), alone(spec.holdout, timed=spec.time is not None))
+    return backed_off(judged, len(rejected))
 
 
 def _record(

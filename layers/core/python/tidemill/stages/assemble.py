@@ -23,15 +23,14 @@ from tidemill.stages import npy
 from tidemill.stages.clean import EXAMPLES
 from tidemill.stages.columns import read
 from tidemill.stages.dataset import HELD_OUT, LEFT_OUT, TRAINING, Dataset, Part, State
-from tidemill.stages.recency import FEWEST_RARE
+from tidemill.stages.recency import FEWEST_RARE, LATEST
 from tidemill.stages.spill import RowIndex
 
 _FEW = 5
 """A class with fewer rows is left to training."""
 _FEWEST = 10
-_LATEST, _LATEST_RARE = 2_000, 3 * FEWEST_RARE
-"""Rows that are held out by time at least, and of the rarer of two classes, where the newest partition's share is
-smaller."""
+_LATEST_RARE = 3 * FEWEST_RARE
+"""Rows of the rarer of two classes that are held out by time at least, see `LATEST`."""
 _BINS = 1 << 16
 
 
@@ -100,7 +99,7 @@ def _latest(parts: Sequence[Part], state: State, schema: Schema, share: float) -
     months in which nothing is learned from what is new; but enough to judge by, of two classes of either one."""
     rows = int((state != LEFT_OUT).sum())
     newest = int((state[len(state) - parts[-1].rows :] != LEFT_OUT).sum())
-    needed = max(_LATEST, share * newest)
+    needed = max(LATEST, share * newest)
     if schema.task == "binary":
         rarest = _count_classes(parts, state, schema)[TRAINING - 1].min()
         needed = max(needed, _LATEST_RARE * rows / max(rarest, 1))

@@ -16,6 +16,8 @@ FEWEST, STEP = 1_000, 2
 """Training rows of the shortest span, and how many times as long the next one is at least."""
 ENOUGH_HELD_OUT = 200
 """So many held-out rows judge a model themselves."""
+LATEST = 2_000
+"""Rows that are held out by time at least, where the newest partition's share is smaller."""
 FEWEST_RARE = 20
 """Held-out rows of the rarer of two classes that it takes to compare models: of 10, one in twenty equal models won."""
 
@@ -31,9 +33,10 @@ def enough(rows: Sequence[int]) -> bool:
     return sum(rows) >= ENOUGH_HELD_OUT and (len(rows) == 1 or min(rows) >= FEWEST_RARE)
 
 
-def alone(holdout: float) -> int:
-    """New rows that make a span of their own: enough to learn from, and of their share that is held out to judge by."""
-    return math.ceil(max(FEWEST / (1 - holdout), ENOUGH_HELD_OUT / holdout))
+def alone(holdout: float, *, timed: bool) -> int:
+    """New rows that judge by themselves, whatever was held out before: where rows are `timed`, as many as are held out;
+    else as make a span, enough to learn from, and of their share that is held out to judge by."""
+    return LATEST if timed else math.ceil(max(FEWEST / (1 - holdout), ENOUGH_HELD_OUT / holdout))
 
 
 def counted(truth: npt.NDArray[np.float64], *, binary: bool) -> list[int]:
