@@ -68,8 +68,7 @@ SPEC = Path(__file__).with_name("year.toml")
 MARGIN = 0.005
 ANSWERED_WITHIN = 21 * DAY
 """Three days until the first labels come; a first retrain, which is judged on rows that are mostly of before; and then
-2,000 rows that judge by themselves, eight days of them, three days late; and as much again as is lost to broken feeds
-and to days that show no drop."""
+2,000 rows that judge by themselves, eight days of them, three days late; and a week for days that show no drop."""
 REGAINED = 0.5
 WEEK, REDRAWN, SEED = 7, 10_000, 2013
 

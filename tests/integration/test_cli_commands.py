@@ -477,7 +477,7 @@ def test_labels_that_a_check_could_not_use_are_told_beside_its_verdict(command: 
     asked = ("monitor", "trips", "--window", "2013-01-01/2013-01-02")
     assert command(*asked)[1]["label_problems"] == [problem]
     assert main([*asked, *AWS]) == 0
-    assert f"labels that cannot be used: {problem}" in command.capture.readouterr().out
+    assert f"problems with labels: {problem}" in command.capture.readouterr().out
     captures.client.delete_object(Bucket="captures", Key="labels/trips/late.csv")
     assert command(*asked)[1]["label_problems"] == []
 

@@ -105,7 +105,7 @@ def test_what_is_wrong_with_a_file_is_told_once_whatever_other_files_come_and_go
     assert check(serving, models=["trips"])["notice"] == ""
     drop(serving, "b.csv", b"id,label\nt9,maybe\n")
     second = check(serving, models=["trips"])["notice"]
-    assert "labels that cannot be used: b.csv: a label must be one of no, yes, not 'maybe' (1 row). Report" in second
+    assert "problems with labels: b.csv: a label must be one of no, yes, not 'maybe' (1 row). Report" in second
     captures = serving.stores.captures
     captures.client.delete_object(Bucket=captures.bucket, Key="labels/trips/a.csv")
     assert check(serving, models=["trips"])["notice"] == ""
@@ -114,8 +114,11 @@ def test_what_is_wrong_with_a_file_is_told_once_whatever_other_files_come_and_go
 
 
 def test_an_empty_file_is_told(serving: Cloud) -> None:
-    drop(serving, "empty.csv", b"")
-    assert "labels that cannot be used: empty.csv: empty.csv is empty" in check(serving)["notice"]
+    for name in ("empty.csv", "of/a/day/_SUCCESS", "day_$folder$"):
+        drop(serving, name, b"")
+    assert "problems with labels: empty.csv: empty.csv is empty" in (notice := check(serving)["notice"])
+    assert "SUCCESS" not in notice
+    assert "folder" not in notice
 
 
 def test_problems_of_many_files_fit_in_the_record_of_a_check(serving: Cloud) -> None:
@@ -124,7 +127,7 @@ def test_problems_of_many_files_fit_in_the_record_of_a_check(serving: Cloud) -> 
         drop(serving, f"{number}.csv", f"id,label\n{rows}".encode())
     first = check(serving)
     assert len(report(serving, first)["labels"]["problems"]) == 2_000
-    assert "labels that cannot be used: " in first["notice"]
+    assert "problems with labels: " in first["notice"]
     assert "; and 1,997 more" in first["notice"]
     assert len(first["notice"]) < 1_500
     (record,) = serving.stores.registry.checks("trips")
@@ -132,7 +135,7 @@ def test_problems_of_many_files_fit_in_the_record_of_a_check(serving: Cloud) -> 
     assert check(serving, models=["trips"])["notice"] == ""
     drop(serving, "-another.csv", b"id,label\nt9,perhaps\n")
     another = check(serving, models=["trips"])["notice"]
-    assert "used: -another.csv: a label must be one of no, yes, not 'perhaps' (1 row). Report" in another
+    assert "labels: -another.csv: a label must be one of no, yes, not 'perhaps' (1 row). Report" in another
 
 
 def test_labels_that_fit_nothing_are_counted(serving: Cloud) -> None:
@@ -197,7 +200,7 @@ def test_a_file_in_a_folder_of_ours_is_told_and_not_read(serving: Cloud, folder:
     name = f"{folder.format(now=datetime.now(UTC))}/outcome.csv"
     drop(serving, name, outcome(frame))
     checked = check(serving)
-    assert f"labels that cannot be used: {name}: it is not read" in checked["notice"]
+    assert f"problems with labels: {name}: it is not read" in checked["notice"]
     assert "put it under labels/trips/" in checked["notice"]
     account = report(serving, checked)["labels"]
     assert [(file["name"], file["rows"]) for file in account["files"]] == [(name, 0)]

@@ -15,7 +15,7 @@ from tidemill.aws.registry import Registry
 from tidemill.contracts import CheckRequest, Start
 from tidemill.errors import StoreUnavailable
 from tidemill.flows.captures import Captures
-from tidemill.flows.govern import resume
+from tidemill.flows.govern import pause, resume
 from tidemill.flows.list_models import list_models
 from tidemill.flows.monitor import monitor
 from tidemill_cli.runs import plain
@@ -357,6 +357,18 @@ def test_a_spec_that_cannot_be_read_leaves_the_champion_s_in_force(serving: Clou
     assert why in checked["reason"]
     assert why in checked["notice"]
     assert check(serving, models=["trips"])["notice"] == ""
+
+
+def test_a_refusal_of_a_check_by_hand_is_news_to_the_next_check(serving: Cloud) -> None:
+    frame = trips(400, seed=8, start=50_000, flipped=True)
+    began = datetime.now(UTC)
+    predict(serving, frame)
+    label(serving, frame)
+    pause("trips", "the fair", "ann", serving.stores.registry, began)
+    window = {"start": began.isoformat(), "end": datetime.now(UTC).isoformat()}
+    looked = check(serving, models=["trips"], window=window, backfill=False)
+    assert ("retrains are paused" in looked["reason"], looked["notice"]) == (True, "")
+    assert "retrains are paused" in check(serving, models=["trips"])["notice"]
 
 
 def test_a_past_window_is_checked_as_of_its_own_rows(serving: Cloud) -> None:

@@ -529,6 +529,12 @@ def test_what_is_half_as_much_again_as_what_did_no_harm_is_harmless_and_no_more(
     assert [problem.broken for problem in known(problems, {"missing gust": 0.4})] == [False, False, True]
 
 
+def test_a_scale_that_did_no_harm_in_one_direction_may_do_it_in_the_other() -> None:
+    larger, smaller = (FeedProblem("gust", "scale", "gust is about 10 times …", extent) for extent in (1.0, -1.0))
+    assert looks([larger]) == {"scale gust": 1.0}
+    assert [problem.broken for problem in known([larger, smaller], looks([smaller]))] == [True, False]
+
+
 def test_what_looked_broken_is_harmless_by_the_windows_that_labels_showed_fine() -> None:
     def check(performance: str, together: str, **looked: float) -> dict[str, Any]:
         return {"performance": performance, "together": together, "looks": looked}

@@ -33,7 +33,7 @@ def monitor(
     retrain = document["run"]
     rows = [(name, value) for name, value in document.items() if name not in ("model", "report", "label_problems")]
     table = Table((), [*rows, ("report", f"tidemill report {model} --check {checked['check']}")], model)
-    problems = [f"labels that cannot be used: {problem}" for problem in document["label_problems"]]
+    problems = [f"problems with labels: {problem}" for problem in document["label_problems"]]
     text: list[str | Table] = [table, *problems]
     if not (retrain and wait_retrain):
         return Result(document, text)

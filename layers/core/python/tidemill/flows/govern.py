@@ -26,14 +26,24 @@ from tidemill.stages.retrain import (
 
 
 def govern(
-    model: str, check: str, decision: Decision, policy: Retrain, registry: Registry, now: datetime
+    model: str,
+    check: str,
+    decision: Decision,
+    policy: Retrain,
+    registry: Registry,
+    now: datetime,
+    *,
+    by_hand: bool = False,
 ) -> tuple[Decision, str]:
-    """The decision as it is carried out, and why not where the governor refused."""
+    """The decision as it is carried out, and why not where the governor refused. Of a refusal `by_hand` nobody hears,
+    so that it is not remembered as told."""
     if decision.action != "retrain":
         return decision, ""
     state = registry.governor(model)
     governor = Governor(**state)
     ruling = rule(model, governor, past_runs(model, governor, registry.runs(model)), check, policy, now)
+    if by_hand and not ruling.allowed:
+        ruling = replace(ruling, governor=governor, tell=False)
     if ruling.governor != governor and not registry.move_governor(model, state, asdict(ruling.governor)):
         ruling = Ruling(False, governor, "another check decided at the same moment")
     if ruling.allowed:

@@ -58,8 +58,14 @@ def _dropped(prefix: str, start: datetime, now: datetime, objects: Objects) -> I
         return bool(_DAY.fullmatch(folder)) and not first <= folder <= last
 
     for entry in objects.entries(prefix, but=passed):
-        if (entry.size or not entry.key.endswith("/")) and entry.modified >= start and not is_ours(entry.key):
+        if (entry.size or not _marks(entry.key)) and entry.modified >= start and not is_ours(entry.key):
             yield entry
+
+
+def _marks(key: str) -> bool:
+    """A folder, or that one is whole, as tools that write many files do with an empty object: `_SUCCESS`."""
+    name = key.rpartition("/")[2]
+    return not name or name.startswith(("_", ".")) or name.endswith("_$folder$")
 
 
 def _read(

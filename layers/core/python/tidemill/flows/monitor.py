@@ -113,7 +113,9 @@ def monitor(request: CheckRequest, stores: Stores) -> Checked:
     silent = silent or ("" if enough or unheard else refused.sentence(window.rows))
     reasons = [silent, decision.reason, stored.instead]
     decision = replace(decision, reason="; ".join(reason for reason in reasons if reason))
-    decision, governor = govern(request.model, check, decision, spec.retrain, stores.registry, now)
+    decision, governor = govern(
+        request.model, check, decision, spec.retrain, stores.registry, now, by_hand=request.by_hand
+    )
 
     shown = watched.shown
     report = {
@@ -337,7 +339,7 @@ def _unread_labels(watched: Watched, past: Sequence[Item]) -> list[str]:
     if not problems:
         return []
     more = f"; and {len(problems) - _TOLD:,} more" if len(problems) > _TOLD else ""
-    return [f"labels that cannot be used: {'; '.join(one[:_LONGEST] for one in problems[:_TOLD])}{more}"]
+    return [f"problems with labels: {'; '.join(one[:_LONGEST] for one in problems[:_TOLD])}{more}"]
 
 
 def _check_id(request: CheckRequest, champion: Champion, start: datetime, end: datetime) -> str:

@@ -113,7 +113,8 @@ class Version:
 class Watched:
     """`performance` is the window's own, `together` that of the newest ones with labels as one; `status` and `sentence`
     are what the check is to act on, `late` the labelled rows of a past window if it decides. `labels_come`: they judged
-    a window, of whatever version, that ended no longer ago than labels may take, and than a week. `windows` are all
+    a window, of whatever version, that ended no longer ago than labels may take, and than a week, or windows together
+    that are all as recent. `windows` are all
     past ones that were looked back on, of all versions, the newest first, each with what is known of it by now."""
 
     performance: Performance

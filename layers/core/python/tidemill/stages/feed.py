@@ -39,7 +39,8 @@ _NOTHING: Found = ("", 0.0)
 @dataclass(frozen=True, slots=True)
 class FeedProblem:
     """`kind`: refused, absent, missing, scale, unit, range, unknown_categories or constant. `extent`: the share of
-    values that it is about, or the powers of ten of a scale. `harmless`: see `known` and `trusting`."""
+    values that it is about, or the powers of ten of a scale, negative where sizes are smaller. `harmless`: see `known`
+    and `trusting`."""
 
     column: str
     kind: str
@@ -59,7 +60,7 @@ class FeedProblem:
     def look(self) -> str:
         """What is told, and what labels may show to do no harm: of a column that did none in another unit, that says
         nothing of its being absent."""
-        return f"{self.kind} {self.column}"
+        return f"{self.kind} {self.column}{' smaller' if self.extent < 0 else ''}"
 
 
 def feed_problems(reference: Profile, window: Window) -> list[FeedProblem]:
@@ -90,7 +91,7 @@ def known(problems: Sequence[FeedProblem], harmless: Mapping[str, float]) -> lis
     a dew point near zero. What did no harm then, and is about as much now, is no broken feed."""
     return [
         replace(problem, harmless=True, sentence=f"{problem.sentence}, as in a window that labels showed fine")
-        if problem.broken and problem.extent <= ALIKE * harmless.get(problem.look, 0.0)
+        if problem.broken and abs(problem.extent) <= ALIKE * harmless.get(problem.look, 0.0)
         else problem
         for problem in problems
     ]
@@ -98,7 +99,7 @@ def known(problems: Sequence[FeedProblem], harmless: Mapping[str, float]) -> lis
 
 def looks(problems: Sequence[FeedProblem]) -> dict[str, float]:
     """Of what looks broken the extent; not of what is refused, since of that answers tell nothing."""
-    return {problem.look: problem.extent for problem in problems if problem.broken and problem.kind != "refused"}
+    return {problem.look: abs(problem.extent) for problem in problems if problem.broken and problem.kind != "refused"}
 
 
 def shown_harmless(checks: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -163,7 +164,7 @@ def _rescaled(reference: ColumnProfile, now: ColumnProfile) -> Found:
         return _NOTHING
     if chance_of_sizes(reference, now) >= BY_CHANCE:
         return _NOTHING
-    return f"{rescaled(before[1], after[1])}, as if in another unit", abs(after[1] - before[1])
+    return f"{rescaled(before[1], after[1])}, as if in another unit", after[1] - before[1]
 
 
 def log_sizes(column: NumericProfile) -> tuple[float, float, float] | None:

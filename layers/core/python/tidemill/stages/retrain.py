@@ -10,8 +10,8 @@ drift that persists, where labels will judge    note
 drift that persists, where no labels come       retrain, if there is something new to learn from; else tell
 nothing, or too few rows to say                 quiet
 
-For a month after a retrain that was rejected, as many labels must be new as it was judged on, and twice as many for
-each that was rejected before it; until then: tell.
+For a month after a retrain that was rejected, as many labels must be new as it was judged on, or as judge by
+themselves if those are fewer, and twice as many for each that was rejected before it; until then: tell.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -210,8 +210,8 @@ class Governor:
 
 @dataclass(frozen=True)
 class Refusal:
-    """`why` says until when, and what a person may do. `news`: whether one hears of it: a run under way tells how it
-    ended, and that of a check which ended in vain, which is `known`, told what it was for and why."""
+    """`why` says until when, and what a person may do. `news`: whether one hears of it; not of a run under way, which
+    tells how it ended, nor of the cooldown after a check's own retrain in vain (`known`), which told its reasons."""
 
     kind: Literal["under_way", "paused", "breaker", "cooldown", "runs", "seconds"]
     why: str
@@ -327,8 +327,8 @@ def rejected_in_a_row(governor: Governor, runs: Sequence[PastRun], now: datetime
 
 
 def backed_off(judged_on: int, rejected: int) -> int:
-    """Labels that must be new after so many rejected retrains in a row: as many as the last was judged on, doubled for
-    each before it."""
+    """Labels that must be new after so many rejected retrains in a row: `judged_on`, doubled for each before the
+    last."""
     return judged_on << min(rejected - 1, _MOST_DOUBLINGS)
 
 
