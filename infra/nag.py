@@ -72,8 +72,15 @@ SUPPRESSIONS = (
     _prefixes("Infer", "Models/models", "Captures/labels"),
     _prefixes("Capture", "Captures/predictions", "Captures/refusals"),
     _prefixes("Batch", "Data/batch", "Data/batch-results", "Models/models"),
+    _prefixes("ListModels", "Data/specs"),
     _prefixes(
-        "Monitor", "Models/models", "Captures/predictions", "Captures/refusals", "Captures/labels", "Captures/drift"
+        "Monitor",
+        "Data/specs",
+        "Models/models",
+        "Captures/predictions",
+        "Captures/refusals",
+        "Captures/labels",
+        "Captures/drift",
     ),
     Suppression(
         "IAM5",

@@ -45,6 +45,9 @@ IDLE = {
     # A version without a manifest is one that somebody took away.
     "deploy": {"s3:ListBucket ModelBucket"},
     "infer": {"s3:ListBucket ModelBucket"},
+    # So is a spec: then that of the champion holds.
+    "list_models": {"s3:ListBucket DataBucket"},
+    "monitor": {"s3:ListBucket DataBucket"},
     "batch": {
         "s3:AbortMultipartUpload DataBucket/batch-results/*",
         "s3:GetObject DataBucket/batch/*",
