@@ -321,7 +321,6 @@ def retrain(
 
     if not reason.strip():
         raise typer.BadParameter("say why: it stays in the model's history", param_hint="--reason")
-
     return work(session, model, reason, waiting=Waiting(timeout) if wait else None)
 
 

@@ -342,6 +342,11 @@ def window_of(check: Item) -> tuple[datetime, datetime]:
     return datetime.fromisoformat(str(check["start"])), end_of(check)
 
 
+def quarantined(checks: Iterable[Item]) -> list[tuple[datetime, datetime]]:
+    """Windows whose feed a check found broken."""
+    return [window_of(check) for check in checks if check["action"] == "quarantine"]
+
+
 def _since(sk: str, newest_first: Iterable[Item]) -> list[Item]:
     return list(takewhile(lambda item: str(item["sk"]) >= sk, newest_first))
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tidemill.aws.paths import outcomes_key
-from tidemill.aws.registry import Item, Registry, end_of, window_of
+from tidemill.aws.registry import Item, Registry, end_of, quarantined, window_of
 from tidemill.aws.stores import Stores
 from tidemill.flows.labels import Found, read_labels
 from tidemill.flows.window import Array, CapturedWindow, WindowReader
@@ -31,7 +31,7 @@ from tidemill.stages.performance import (
     measure,
     spread,
 )
-from tidemill.stages.quarantine import Quarantine, was_broken
+from tidemill.stages.quarantine import Quarantine
 from tidemill.stages.retrain import past_run, shown_fine
 from tidemill.stages.schedule import disjoint
 
@@ -195,7 +195,7 @@ def look_back(
         found,
         frozenset(matched),
         len(due) == len(late),
-        Quarantine.of([window_of(item) for item in known if was_broken(item)]),
+        Quarantine.of(quarantined(known)),
         shown_harmless(_of(version, known)),
         shown_fine(_of(version, known)),
     )
@@ -321,7 +321,7 @@ def _keep(version: Version, check: str, joined: Joined, stores: Stores) -> None:
 
 def _tells(item: Item) -> bool:
     """Whether its window has labels, and its feed was not broken."""
-    return bool((item.get("judged") or {}).get("labelled")) and not was_broken(item)
+    return bool((item.get("judged") or {}).get("labelled")) and item["action"] != "quarantine"
 
 
 def _together(
@@ -377,7 +377,7 @@ def _stale(item: Item, arrived: str) -> bool:
 def _measured(item: Item) -> Measured:
     judged = item.get("judged") or {}
     performance = Performance(**judged) if judged else Performance("insufficient_labels", "", 0, 0, 0, "")
-    return Measured(*window_of(item), performance, broken=was_broken(item))
+    return Measured(*window_of(item), performance, broken=item["action"] == "quarantine")
 
 
 def _account(found: Found, joined: Joined, matched: Set[str] | None) -> Document:

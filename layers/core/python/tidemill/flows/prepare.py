@@ -13,7 +13,7 @@ from typing import Any
 
 from tidemill.aws import datasets
 from tidemill.aws.paths import partition_prefix, schema_key
-from tidemill.aws.registry import Item, content_of, window_of
+from tidemill.aws.registry import Item, content_of, quarantined
 from tidemill.aws.stores import Stores
 from tidemill.contracts import Claimed, Prepared, Upload
 from tidemill.encoding import read_value, write_text
@@ -31,7 +31,7 @@ from tidemill.stages.dataset import Dataset, Part
 from tidemill.stages.evolution import Finding
 from tidemill.stages.model_schema import same_model
 from tidemill.stages.partition import Before, Partition, make_partition
-from tidemill.stages.quarantine import Quarantine, was_broken
+from tidemill.stages.quarantine import Quarantine
 from tidemill.stages.tables import open_table
 
 LARGEST_UPLOAD = 4_000_000_000
@@ -110,8 +110,7 @@ def _labelled(claimed: Claimed, spec: ModelSpec, stores: Stores, now: datetime, 
     if any(column.name in spec.capture.drop for column in schema.features):
         return None
     labels = read_labels(model, schema, since, now, stores.captures).labels.by_id
-    checks = stores.registry.checks(model, since=since.isoformat())
-    quarantine = Quarantine.of([window_of(check) for check in checks if was_broken(check)])
+    quarantine = Quarantine.of(quarantined(stores.registry.checks(model, since=since.isoformat())))
     records: dict[str, Record] = {}
     broken = set()
     for record in captures.read("predictions", model, since, now):

@@ -10,6 +10,7 @@ import numpy as np
 
 from tidemill.profile import ColumnProfile, LevelsProfile, NumericProfile, Profile
 from tidemill.stages.drift import FEW_VALUES, plain
+from tidemill.stages.retrain import ALIKE
 from tidemill.stages.special import fisher_p, kolmogorov_p
 from tidemill.stages.window import Categories, Numbers, Seen, Window
 
@@ -23,8 +24,6 @@ DECADE = 0.9
 BY_CHANCE = 1e-6
 _DEGREES = (("Fahrenheit", "Celsius", 1.8, 32.0), ("Celsius", "Fahrenheit", 1 / 1.8, -32 / 1.8))
 _EVENLY = (np.arange(512) + 0.5) / 512
-ALIKE = 1.5
-"""Up to so many times of what did no harm may do none either."""
 _OF_SCALE = ("scale", "unit")
 _FEW_WINDOWS, _SILENT = 3, 10
 _FIT = 0.25

@@ -1,17 +1,10 @@
 """Quarantine: the time of windows whose feed a check found broken, from which nothing is learned."""
 
 from bisect import bisect_right
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from tidemill.stages.schedule import Windows, union
-
-
-def was_broken(check: Mapping[str, Any]) -> bool:
-    """Whether the registry's record of a check says that its window's feed was."""
-    return bool(check["action"] == "quarantine")
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from tidemill.contracts import BY_HAND, Action
 from tidemill.limits import LONGEST_RUN
 from tidemill.spec import Monitor, Retrain
-from tidemill.stages.quarantine import was_broken
 from tidemill.stages.schedule import disjoint
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 IMPORTANT = 0.05
 """Share of the model's importance that the drifted columns must hold for their drift to be more than a note."""
 ALIKE = 1.5
-"""Up to so many times the effect that a column had in a window which labels showed fine, its drift is the same."""
+"""Up to so many times as much as in a window which labels showed fine, drift is the same, and what looks broken too."""
 MONTH = timedelta(days=30)
 
 MOST_CAUSES = 100
@@ -137,7 +136,7 @@ def _learn(why: str, findings: Findings, retrain: Retrain) -> Decision:
 def evidence(check: Mapping[str, Any]) -> str:
     """What the registry's record of a check says of drift: of a broken feed nothing, of drift in what the model does
     not go by, or that is known to do no harm, that it was none."""
-    if was_broken(check):
+    if check["action"] == "quarantine":
         return "insufficient_data"
     return "no_drift" if check.get("finding") in (_UNIMPORTANT, _HARMLESS) else str(check["verdict"])
 
@@ -358,15 +357,15 @@ def used(runs: Sequence[PastRun], now: datetime) -> tuple[int, float]:
 
 def past_run(item: Mapping[str, Any]) -> PastRun:
     """From the registry's record of a run."""
-    finished = item.get("finished")
+    finished, source = item.get("finished"), str(item.get("source", ""))
     return PastRun(
         datetime.fromisoformat(str(item["started"])),
         str(item["status"]),
-        str(item.get("source", "")).startswith(("check ", BY_HAND)),
+        source.startswith(("check ", BY_HAND)),
         datetime.fromisoformat(str(finished)) if finished else None,
         float(item.get("seconds") or 0.0),
         item.get("version"),
-        str(item.get("source", "")).startswith(BY_HAND),
+        source.startswith(BY_HAND),
     )
 
 
